@@ -1,0 +1,3 @@
+//! Protocol engines without I/O.
+#![no_std]
+#![forbid(unsafe_code)]
