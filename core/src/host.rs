@@ -1,0 +1,238 @@
+//! What a driver needs of a machine beyond [`Machine`]: bytes, a place for each record, and snapshots.
+//!
+//! A machine has no I/O, so a driver keeps its records and its snapshots. Records go to an append-only log, and
+//! restart is replay. Snapshots lie beside the log; the machine holds only numbers about them. What it wants done
+//! with one it says in an event, which [`Hosted::errand`] recognises; the driver does it and brings the
+//! [`Errand`]'s result back through [`Hosted::finish`]. Errands are derived from state and come again until
+//! they are answered, so a driver may drop one it cannot run now.
+
+use crate::codec::{Full, Malformed, Sink};
+use crate::{Index, Instant, Machine, NodeId, Position, Term};
+use core::fmt;
+
+/// A snapshot: the state after the entry at `at` was applied, as `size` bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct SnapshotId {
+    /// The last entry it covers.
+    pub at: Position,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
+/// Where a record goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// At the end of the log.
+    Log,
+    /// At the end of the log; once it is durable, the records before it are no longer needed, nor is any snapshot
+    /// but `keep`.
+    Restart {
+        /// The snapshot that the log goes on from.
+        keep: Option<SnapshotId>,
+    },
+    /// Into a snapshot, beside the log. Durable like any record: with the sync that follows.
+    Snapshot {
+        /// The snapshot that is coming in.
+        of: SnapshotId,
+        /// Where the bytes belong. Never beyond what was placed before.
+        offset: u64,
+        /// A piece of it.
+        bytes: &'a [u8],
+    },
+}
+
+/// What a store holds when a machine is restored from it.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored<'s, R> {
+    /// The records of the log since the last durable [`Place::Restart`], that one included, in order.
+    pub records: R,
+    /// The snapshots, each with how many of its bytes are there.
+    pub snapshots: &'s [(SnapshotId, u64)],
+}
+
+/// A snapshot that can be written out.
+pub trait Image {
+    /// Writes the bytes of the snapshot.
+    ///
+    /// # Errors
+    /// The sink is full.
+    fn write(&self, sink: &mut dyn Sink) -> Result<(), Full>;
+}
+
+/// Something that a machine wants done with a snapshot.
+#[derive(Clone, Copy)]
+pub enum Errand<'e> {
+    /// Write this image beside the log, make it durable, and answer [`Done::Written`].
+    Write {
+        /// The last entry it covers.
+        at: Position,
+        /// The state.
+        image: &'e dyn Image,
+    },
+    /// Read `len` bytes of a snapshot, for a peer, and answer [`Done::Read`].
+    Read {
+        /// The peer that they are for.
+        to: NodeId,
+        /// The snapshot.
+        of: SnapshotId,
+        /// From where.
+        offset: u64,
+        /// How many.
+        len: usize,
+    },
+    /// Hand in a whole snapshot with [`Done::Loaded`]: the application starts from it.
+    Load {
+        /// The snapshot.
+        of: SnapshotId,
+    },
+}
+
+impl fmt::Debug for Errand<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Write { at, .. } => write!(f, "Write({at})"),
+            Self::Read { to, of, offset, len } => write!(f, "Read({to}, {of:?}, {offset}, {len})"),
+            Self::Load { of } => write!(f, "Load({of:?})"),
+        }
+    }
+}
+
+/// An errand's result.
+#[derive(Clone, Copy, Debug)]
+pub enum Done<'d> {
+    /// The image is durable.
+    Written(SnapshotId),
+    /// Bytes of a snapshot for a peer.
+    Read {
+        /// The peer that they are for.
+        to: NodeId,
+        /// The snapshot.
+        of: SnapshotId,
+        /// From where.
+        offset: u64,
+        /// The bytes, as many as were asked.
+        bytes: &'d [u8],
+    },
+    /// A whole snapshot.
+    Loaded {
+        /// The snapshot.
+        of: SnapshotId,
+        /// All of its bytes.
+        bytes: &'d [u8],
+    },
+}
+
+/// A machine that can be run by a driver that knows nothing of its protocol.
+pub trait Hosted: Machine + Sized {
+    /// What is fixed for the life of a node: who it is, who its peers are, limits, timing.
+    type Settings: Clone;
+
+    /// A machine from what its store holds; from nothing, a new one. `seed` must differ from life to life.
+    ///
+    /// # Errors
+    /// The records contradict each other or the settings. The node must not run: refill it from the others.
+    fn restore<'r>(
+        settings: &Self::Settings,
+        seed: u64,
+        now: Instant,
+        stored: Stored<'_, impl Iterator<Item = &'r [u8]>>,
+    ) -> Result<Self, Fault>;
+
+    /// Encodes a message.
+    ///
+    /// # Errors
+    /// The sink is full.
+    fn put_message(message: &Self::Message<'_>, sink: &mut impl Sink) -> Result<(), Full>;
+
+    /// Decodes a message that is all of `bytes`, and checks it whole.
+    ///
+    /// # Errors
+    /// It is no message.
+    fn take_message(bytes: &[u8]) -> Result<Self::Message<'_>, Malformed>;
+
+    /// Encodes a record whose place is in the log.
+    ///
+    /// # Errors
+    /// The sink is full.
+    fn put_record(record: &Self::Record<'_>, sink: &mut impl Sink) -> Result<(), Full>;
+
+    /// Where a record goes.
+    fn place<'r>(record: &'r Self::Record<'_>) -> Place<'r>;
+
+    /// What an event wants done with a snapshot, if anything.
+    fn errand<'e>(event: &'e Self::Event<'_>) -> Option<Errand<'e>>;
+
+    /// Takes the result of an errand in. One that is no longer wanted is dropped.
+    ///
+    /// # Errors
+    /// A snapshot that cannot be read: the node must not go on.
+    fn finish(&mut self, now: Instant, done: Done<'_>) -> Result<(), Fault>;
+}
+
+/// A machine that tells the outcome of each request it took up.
+pub trait Answering: Hosted<Ticket: Copy + Eq + core::hash::Hash + fmt::Debug> {
+    /// How a request ended.
+    type Outcome: fmt::Debug + 'static;
+
+    /// The request that an event ends, and how; or the event back. A ticket ends once.
+    ///
+    /// # Errors
+    /// The event, when it ends no request.
+    fn outcome(event: Self::Event<'_>) -> Result<(Self::Ticket, Self::Outcome), Self::Event<'_>>;
+}
+
+/// Why a node must not run. It has to be refilled from the others, as a new node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// A record or a snapshot is not what the format says, though its checksum matched.
+    Malformed(Malformed),
+    /// Log entries are missing between two records.
+    Gap {
+        /// The last entry before the gap.
+        after: Index,
+        /// The first one after it.
+        found: Index,
+    },
+    /// A record is of an earlier term than one before it.
+    TermWentBack {
+        /// The later term.
+        from: Term,
+        /// The earlier term that came after it.
+        to: Term,
+    },
+    /// The log goes on from a snapshot that is not there, or not whole.
+    SnapshotMissing(SnapshotId),
+    /// The log holds more than the window.
+    TooLong {
+        /// How many entries fit.
+        window: usize,
+    },
+    /// The settings make no sense.
+    Settings(&'static str),
+}
+
+impl From<Malformed> for Fault {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(malformed) => write!(f, "a stored record is damaged ({malformed})")?,
+            Self::Gap { after, found } => write!(f, "log entries are missing between {after} and {found}")?,
+            Self::TermWentBack { from, to } => write!(f, "a record of term {to} follows one of term {from}")?,
+            Self::SnapshotMissing(id) => write!(f, "the snapshot at {} is missing or incomplete", id.at)?,
+            Self::TooLong { window } => {
+                return write!(f, "the log holds more than the window of {window} entries: raise it");
+            }
+            Self::Settings(why) => return write!(f, "the settings make no sense: {why}"),
+        }
+        f.write_str(": start this node with an empty store and a new id")
+    }
+}
+
+impl core::error::Error for Fault {}

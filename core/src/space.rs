@@ -1,0 +1,283 @@
+//! Where a machine keeps what it holds. Bounds are parameters; placement is a detail.
+//!
+//! [`Fixed`] is inline and needs no allocator, [`Heap`] (feature `alloc`) allocates as it fills. Both have the same
+//! limits and behave alike: the same seeds give the same outputs in both.
+
+use core::fmt::Debug;
+use core::ops::{Deref, DerefMut};
+
+/// A family of bounded collections.
+///
+/// The constants are the limits: `PEERS` nodes in a cluster, `WINDOW` items in flight, `CHUNK` bytes of a snapshot
+/// at a time.
+pub trait Space: Debug + 'static {
+    /// Nodes of a cluster, this one included. At most 64.
+    const PEERS: usize;
+    /// Log entries held in memory, and requests in flight.
+    const WINDOW: usize;
+    /// Bytes of a snapshot in one message.
+    const CHUNK: usize;
+
+    /// One item per peer.
+    type Table<T: Debug>: List<T>;
+    /// What is in flight.
+    type Window<T: Debug>: Window<T>;
+    /// A piece of a snapshot.
+    type Chunk: List<u8> + Clone;
+    /// Up to `N` items, for applications.
+    type Items<T: Debug, const N: usize>: List<T>;
+}
+
+/// A bounded list; derefs to a slice.
+pub trait List<T>: Default + Debug + Deref<Target = [T]> + DerefMut {
+    /// How many items fit.
+    const CAPACITY: usize;
+
+    /// Adds an item at the end.
+    ///
+    /// # Errors
+    /// Hands the item back when the list is full.
+    fn push(&mut self, item: T) -> Result<(), T>;
+
+    /// Puts an item before the one at `at`, or at the end if there is none.
+    ///
+    /// # Errors
+    /// Hands the item back when the list is full.
+    fn insert(&mut self, at: usize, item: T) -> Result<(), T> {
+        let at = at.min(self.len());
+        self.push(item)?;
+        if let Some(tail) = self.get_mut(at..) {
+            tail.rotate_right(1);
+        }
+        Ok(())
+    }
+
+    /// Takes the item at `at` out, if there is one; the ones after it move up.
+    fn remove(&mut self, at: usize) -> Option<T>;
+
+    /// Forgets everything.
+    fn clear(&mut self);
+
+    /// A list of as many of the items as fit.
+    fn of(items: impl IntoIterator<Item = T>) -> Self {
+        let mut list = Self::default();
+        let _ = items.into_iter().try_for_each(|item| list.push(item));
+        list
+    }
+}
+
+/// A bounded queue that can be looked into: items come in at the back and leave at either end.
+pub trait Window<T>: Default + Debug {
+    /// How many items there are.
+    fn len(&self) -> usize;
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// The item `at` places from the front.
+    fn get(&self, at: usize) -> Option<&T>;
+    /// The item `at` places from the front.
+    fn get_mut(&mut self, at: usize) -> Option<&mut T>;
+    /// Adds an item at the back.
+    ///
+    /// # Errors
+    /// Hands the item back when the window is full.
+    fn push_back(&mut self, item: T) -> Result<(), T>;
+    /// Takes the front item out.
+    fn pop_front(&mut self) -> Option<T>;
+    /// Keeps the first `len` items.
+    fn truncate(&mut self, len: usize);
+    /// All items, front first, in two parts.
+    fn as_slices(&self) -> (&[T], &[T]);
+
+    /// The items from `from` to before `to`, in two parts; what does not exist is left out.
+    fn range(&self, from: usize, to: usize) -> (&[T], &[T]) {
+        let (a, b) = self.as_slices();
+        let part = |slice: &'_ [T], offset: usize| {
+            let end = to.saturating_sub(offset).min(slice.len());
+            (from.saturating_sub(offset).min(end), end)
+        };
+        let ((a0, a1), (b0, b1)) = (part(a, 0), part(b, a.len()));
+        (a.get(a0..a1).unwrap_or_default(), b.get(b0..b1).unwrap_or_default())
+    }
+}
+
+/// Inline, without an allocator.
+///
+/// ```
+/// use quorate::{Config, Instant, NodeId, Raft, Space, space::Fixed};
+///
+/// type Small = Fixed<4, 64>;
+/// assert_eq!(Small::WINDOW, 64);
+/// assert!(core::mem::size_of::<Raft<u32, Small>>() < 4096);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub enum Fixed<const PEERS: usize, const WINDOW: usize, const CHUNK: usize = 64> {}
+
+impl<const PEERS: usize, const WINDOW: usize, const CHUNK: usize> Space for Fixed<PEERS, WINDOW, CHUNK> {
+    const PEERS: usize = PEERS;
+    const WINDOW: usize = WINDOW;
+    const CHUNK: usize = CHUNK;
+    type Table<T: Debug> = heapless::Vec<T, PEERS>;
+    type Window<T: Debug> = heapless::Deque<T, WINDOW>;
+    type Chunk = heapless::Vec<u8, CHUNK>;
+    type Items<T: Debug, const N: usize> = heapless::Vec<T, N>;
+}
+
+impl<T: Debug, const N: usize> List<T> for heapless::Vec<T, N> {
+    const CAPACITY: usize = N;
+
+    fn push(&mut self, item: T) -> Result<(), T> {
+        Self::push(self, item)
+    }
+
+    fn remove(&mut self, at: usize) -> Option<T> {
+        (at < self.len()).then(|| Self::remove(self, at))
+    }
+
+    fn clear(&mut self) {
+        Self::clear(self);
+    }
+}
+
+impl<T: Debug, const N: usize> Window<T> for heapless::Deque<T, N> {
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn get(&self, at: usize) -> Option<&T> {
+        self.get(at)
+    }
+
+    fn get_mut(&mut self, at: usize) -> Option<&mut T> {
+        self.get_mut(at)
+    }
+
+    fn push_back(&mut self, item: T) -> Result<(), T> {
+        self.push_back(item)
+    }
+
+    fn pop_front(&mut self) -> Option<T> {
+        self.pop_front()
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.truncate(len);
+    }
+
+    fn as_slices(&self) -> (&[T], &[T]) {
+        self.as_slices()
+    }
+}
+
+#[cfg(feature = "alloc")]
+pub use self::heap::{BoundedDeque, BoundedVec, Heap};
+
+#[cfg(feature = "alloc")]
+mod heap {
+    use super::{Debug, Deref, DerefMut, List, Space, Window};
+    use alloc::collections::VecDeque;
+    use alloc::vec::Vec;
+
+    /// Allocated as it fills, with the limits of [`Fixed`](super::Fixed).
+    #[derive(Clone, Copy, Debug)]
+    pub enum Heap<const PEERS: usize, const WINDOW: usize, const CHUNK: usize = 65_536> {}
+
+    impl<const PEERS: usize, const WINDOW: usize, const CHUNK: usize> Space for Heap<PEERS, WINDOW, CHUNK> {
+        const PEERS: usize = PEERS;
+        const WINDOW: usize = WINDOW;
+        const CHUNK: usize = CHUNK;
+        type Table<T: Debug> = BoundedVec<T, PEERS>;
+        type Window<T: Debug> = BoundedDeque<T, WINDOW>;
+        type Chunk = BoundedVec<u8, CHUNK>;
+        type Items<T: Debug, const N: usize> = BoundedVec<T, N>;
+    }
+
+    /// A vector of at most `N` items.
+    #[derive(Clone, Debug)]
+    #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(transparent))]
+    pub struct BoundedVec<T, const N: usize>(Vec<T>);
+
+    impl<T, const N: usize> Default for BoundedVec<T, N> {
+        fn default() -> Self {
+            Self(Vec::new())
+        }
+    }
+
+    impl<T, const N: usize> Deref for BoundedVec<T, N> {
+        type Target = [T];
+        fn deref(&self) -> &[T] {
+            &self.0
+        }
+    }
+
+    impl<T, const N: usize> DerefMut for BoundedVec<T, N> {
+        fn deref_mut(&mut self) -> &mut [T] {
+            &mut self.0
+        }
+    }
+
+    impl<T: Debug, const N: usize> List<T> for BoundedVec<T, N> {
+        const CAPACITY: usize = N;
+
+        fn push(&mut self, item: T) -> Result<(), T> {
+            if self.0.len() == N {
+                return Err(item);
+            }
+            self.0.push(item);
+            Ok(())
+        }
+
+        fn remove(&mut self, at: usize) -> Option<T> {
+            (at < self.0.len()).then(|| self.0.remove(at))
+        }
+
+        fn clear(&mut self) {
+            self.0.clear();
+        }
+    }
+
+    /// A double-ended queue of at most `N` items.
+    #[derive(Clone, Debug)]
+    pub struct BoundedDeque<T, const N: usize>(VecDeque<T>);
+
+    impl<T, const N: usize> Default for BoundedDeque<T, N> {
+        fn default() -> Self {
+            Self(VecDeque::new())
+        }
+    }
+
+    impl<T: Debug, const N: usize> Window<T> for BoundedDeque<T, N> {
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+
+        fn get(&self, at: usize) -> Option<&T> {
+            self.0.get(at)
+        }
+
+        fn get_mut(&mut self, at: usize) -> Option<&mut T> {
+            self.0.get_mut(at)
+        }
+
+        fn push_back(&mut self, item: T) -> Result<(), T> {
+            if self.0.len() == N {
+                return Err(item);
+            }
+            self.0.push_back(item);
+            Ok(())
+        }
+
+        fn pop_front(&mut self) -> Option<T> {
+            self.0.pop_front()
+        }
+
+        fn truncate(&mut self, len: usize) {
+            self.0.truncate(len);
+        }
+
+        fn as_slices(&self) -> (&[T], &[T]) {
+            self.0.as_slices()
+        }
+    }
+}
