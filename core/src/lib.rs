@@ -18,6 +18,8 @@ pub mod codec;
 pub mod durable;
 mod host;
 mod id;
+#[cfg(all(feature = "alloc", feature = "serde"))]
+pub mod keyspace;
 mod machine;
 pub mod quorum;
 mod rng;

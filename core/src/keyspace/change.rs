@@ -1,0 +1,234 @@
+//! What each change does.
+
+use super::items::{Item, cost};
+use super::{Answer, Blob, Change, Condition, Expiry, Extension, Keyspace, Refused};
+use crate::{Moment, Timestamp};
+use alloc::string::ToString;
+use core::time::Duration;
+
+/// When something that was given `millis` at `now` is gone; `None` if it is gone at once.
+fn gone(now: Timestamp, millis: u64) -> Option<Timestamp> {
+    let deadline = now.after(Duration::from_millis(millis));
+    (now < deadline).then_some(deadline)
+}
+
+/// A count of what is in memory, as an answer.
+pub(super) fn count(items: usize) -> i64 {
+    i64::try_from(items).unwrap_or(i64::MAX)
+}
+
+/// A decimal integer as this keyspace writes them: no sign but a minus, no leading zeros.
+fn integer(value: &[u8]) -> Option<i64> {
+    let text = str::from_utf8(value).ok()?;
+    let number = text.parse::<i64>().ok()?;
+    (number.to_string() == text).then_some(number)
+}
+
+impl<const BYTES: u64> Keyspace<BYTES> {
+    pub(super) fn change(&mut self, now: Moment, change: &Change) -> Answer {
+        let done = match change {
+            Change::Set { key, value, condition, expiry, previous } => {
+                let before = self.items.get(key).map(|item| item.value.clone());
+                let set = self.set(now, key, value, *condition, *expiry);
+                set.map(|answer| if *previous { Answer::Value(before) } else { answer })
+            }
+            Change::Delete { keys } => Ok(self.delete(keys)),
+            Change::Add { key, by } => self.add(now, key, *by),
+            Change::Expire { key, millis } => Ok(self.expire(now, key, *millis)),
+            Change::Persist { key } => Ok(self.persist(now, key)),
+            Change::CompareDelete { keys, value } => Ok(self.compare_delete(keys, value)),
+            Change::CompareExpire { keys, value, millis, extension } => {
+                Ok(self.compare_expire(now, keys, value, *millis, *extension))
+            }
+            Change::CreateAll { keys, value, millis } => self.create_all(now, keys, value, *millis),
+            Change::CompareOrCreate { key, value, millis } => {
+                let key = core::slice::from_ref(key);
+                match self.create_all(now, key, value, *millis) {
+                    Ok(Answer::Integer(0)) => {
+                        Ok(self.compare_expire(now, key, value, *millis, Extension::Replace))
+                    }
+                    created => created,
+                }
+            }
+        };
+        done.unwrap_or_else(Answer::Refused)
+    }
+
+    fn set(
+        &mut self,
+        now: Moment,
+        key: &Blob,
+        value: &Blob,
+        condition: Condition,
+        expiry: Expiry,
+    ) -> Result<Answer, Refused> {
+        let before = self.items.get(key);
+        let met = match condition {
+            Condition::Always => true,
+            Condition::IfAbsent => before.is_none(),
+            Condition::IfPresent => before.is_some(),
+        };
+        if !met {
+            return Ok(Answer::Unmet);
+        }
+        let deadline = match expiry {
+            Expiry::Never => None,
+            Expiry::Keep => before.and_then(|item| item.deadline),
+            Expiry::In { millis } => match gone(now.time, millis) {
+                Some(deadline) => Some(deadline),
+                None => {
+                    self.items.remove(key);
+                    return Ok(Answer::Done);
+                }
+            },
+        };
+        let fenced = condition == Condition::IfAbsent;
+        self.write(now, key, value, deadline, fenced)?;
+        Ok(Answer::Done)
+    }
+
+    fn delete(&mut self, keys: &[Blob]) -> Answer {
+        Answer::Integer(count(keys.iter().filter_map(|key| self.items.remove(key)).count()))
+    }
+
+    fn add(&mut self, now: Moment, key: &Blob, by: i64) -> Result<Answer, Refused> {
+        let before = self.items.get(key);
+        let deadline = before.and_then(|item| item.deadline);
+        let number = match before {
+            Some(item) => integer(&item.value).ok_or(Refused::NotAnInteger)?,
+            None => 0,
+        };
+        let sum = number.checked_add(by).ok_or(Refused::Overflow)?;
+        let value = Blob::from(sum.to_string().as_str());
+        self.write(now, key, &value, deadline, false)?;
+        Ok(Answer::Integer(sum))
+    }
+
+    fn expire(&mut self, now: Moment, key: &Blob, millis: u64) -> Answer {
+        match self.items.get(key) {
+            None => Answer::Integer(0),
+            Some(_) => {
+                self.reschedule(now, key, gone(now.time, millis));
+                Answer::Integer(1)
+            }
+        }
+    }
+
+    fn persist(&mut self, now: Moment, key: &Blob) -> Answer {
+        match self.items.get(key) {
+            Some(Item { deadline: Some(_), .. }) => {
+                self.update(now, key, None);
+                Answer::Integer(1)
+            }
+            Some(Item { deadline: None, .. }) | None => Answer::Integer(0),
+        }
+    }
+
+    fn compare_delete(&mut self, keys: &[Blob], value: &Blob) -> Answer {
+        let (mut equal, mut absent) = (0, 0);
+        for key in keys {
+            match self.items.get(key) {
+                Some(item) if item.value == *value => {
+                    self.items.remove(key);
+                    equal += 1;
+                }
+                Some(_) => (),
+                None => absent += 1,
+            }
+        }
+        Answer::Compared { equal, absent }
+    }
+
+    fn compare_expire(
+        &mut self,
+        now: Moment,
+        keys: &[Blob],
+        value: &Blob,
+        millis: u64,
+        extension: Extension,
+    ) -> Answer {
+        let held = |key| {
+            self.items.get(key).is_some_and(|item| {
+                let suits = match extension {
+                    Extension::Replace => true,
+                    Extension::ReplaceExpiring | Extension::Add => item.deadline.is_some(),
+                };
+                item.value == *value && suits
+            })
+        };
+        if !keys.iter().all(|key| held(key)) {
+            return Answer::Integer(0);
+        }
+        for key in keys {
+            let left = self.items.get(key).and_then(|item| item.deadline);
+            let from = match extension {
+                Extension::Replace | Extension::ReplaceExpiring => now.time,
+                Extension::Add => left.unwrap_or(now.time),
+            };
+            let deadline = from.after(Duration::from_millis(millis));
+            self.reschedule(now, key, (now.time < deadline).then_some(deadline));
+        }
+        Answer::Integer(count(keys.len()))
+    }
+
+    fn create_all(
+        &mut self,
+        now: Moment,
+        keys: &[Blob],
+        value: &Blob,
+        millis: u64,
+    ) -> Result<Answer, Refused> {
+        if keys.iter().any(|key| self.items.get(key).is_some()) {
+            return Ok(Answer::Integer(0));
+        }
+        let added: u64 = keys.iter().map(|key| cost(key, value)).sum();
+        self.room(added)?;
+
+        if let Some(deadline) = gone(now.time, millis) {
+            for key in keys {
+                self.write(now, key, value, Some(deadline), true)?;
+            }
+        }
+        Ok(Answer::Integer(count(keys.len())))
+    }
+
+    /// Sets when a key that is there is gone; with `None`, now.
+    fn reschedule(&mut self, now: Moment, key: &Blob, deadline: Option<Timestamp>) {
+        match deadline {
+            Some(_) => self.update(now, key, deadline),
+            None => drop(self.items.remove(key)),
+        }
+    }
+
+    fn update(&mut self, now: Moment, key: &Blob, deadline: Option<Timestamp>) {
+        if let Some(item) = self.items.get(key) {
+            let item = Item { modified: now.index, deadline, ..item.clone() };
+            self.items.put(key.clone(), item);
+        }
+    }
+
+    fn write(
+        &mut self,
+        now: Moment,
+        key: &Blob,
+        value: &Blob,
+        deadline: Option<Timestamp>,
+        fenced: bool,
+    ) -> Result<(), Refused> {
+        let before = self.items.get(key);
+        let (freed, created, kept) = match before {
+            Some(item) => (cost(key, &item.value), item.created, item.fenced && item.value == *value),
+            None => (0, now.index, false),
+        };
+        // What shrinks is let through, however full it is.
+        self.room(cost(key, value).saturating_sub(freed))?;
+        let item =
+            Item { value: value.clone(), created, modified: now.index, deadline, fenced: fenced || kept };
+        self.items.put(key.clone(), item);
+        Ok(())
+    }
+
+    fn room(&self, added: u64) -> Result<(), Refused> {
+        if self.items.stats().bytes.saturating_add(added) <= BYTES { Ok(()) } else { Err(Refused::Full) }
+    }
+}
