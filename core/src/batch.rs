@@ -33,7 +33,7 @@ impl Command for alloc::sync::Arc<[u8]> {
 
 /// An item of a window: with the epoch in which it was staged, and where it ends in the weight of all before it.
 #[derive(Clone, Debug)]
-pub struct Held<T> {
+pub(crate) struct Held<T> {
     pub(crate) item: T,
     pub(crate) mark: Mark,
     pub(crate) end: u64,
@@ -52,7 +52,7 @@ enum Form<'a, T> {
     Encoded {
         bytes: &'a [u8],
         len: usize,
-        next: fn(&mut &'a [u8]) -> Option<T>,
+        next: fn(&mut &[u8]) -> Option<T>,
     },
 }
 
@@ -75,7 +75,7 @@ impl<'a, T> Batch<'a, T> {
 
     /// A view of `len` encoded items, which were all seen to decode.
     #[cfg(feature = "serde")]
-    pub(crate) const fn encoded(bytes: &'a [u8], len: usize, next: fn(&mut &'a [u8]) -> Option<T>) -> Self {
+    pub(crate) const fn encoded(bytes: &'a [u8], len: usize, next: fn(&mut &[u8]) -> Option<T>) -> Self {
         Self(Form::Encoded { bytes, len, next })
     }
 
@@ -132,7 +132,7 @@ impl<'a, T> Batch<'a, T> {
     }
 }
 
-type Parts<'a, T> = (&'a [Held<T>], &'a [Held<T>], &'a [T], &'a [u8], usize, fn(&mut &'a [u8]) -> Option<T>);
+type Parts<'a, T> = (&'a [Held<T>], &'a [Held<T>], &'a [T], &'a [u8], usize, fn(&mut &[u8]) -> Option<T>);
 
 impl<T> Clone for Batch<'_, T> {
     fn clone(&self) -> Self {

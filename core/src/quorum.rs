@@ -51,6 +51,12 @@ impl Slots {
         Self(self.0 & other.0)
     }
 
+    /// The slots of either.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// The first slot at or after `slot`, going round: lowest bit first would be unfair to the later ones.
     #[must_use]
     pub const fn round_from(self, slot: usize) -> Option<usize> {

@@ -3,6 +3,7 @@
 //! [`Fixed`] is inline and needs no allocator, [`Heap`] (feature `alloc`) allocates as it fills. Both have the same
 //! limits and behave alike: the same seeds give the same outputs in both.
 
+use crate::NodeId;
 use core::fmt::Debug;
 use core::ops::{Deref, DerefMut};
 
@@ -10,7 +11,7 @@ use core::ops::{Deref, DerefMut};
 ///
 /// The constants are the limits: `PEERS` nodes in a cluster, `WINDOW` items in flight, `CHUNK` bytes of a snapshot
 /// at a time.
-pub trait Space: Debug + 'static {
+pub trait Space: Copy + Debug + 'static {
     /// Nodes of a cluster, this one included. At most 64.
     const PEERS: usize;
     /// Log entries held in memory, and requests in flight.
@@ -22,6 +23,8 @@ pub trait Space: Debug + 'static {
     type Table<T: Debug>: List<T>;
     /// What is in flight.
     type Window<T: Debug>: Window<T>;
+    /// The nodes of a cluster.
+    type Nodes: List<NodeId> + Clone;
     /// A piece of a snapshot.
     type Chunk: List<u8> + Clone;
     /// Up to `N` items, for applications.
@@ -105,7 +108,7 @@ pub trait Window<T>: Default + Debug {
 /// Inline, without an allocator.
 ///
 /// ```
-/// use quorate::{Config, Instant, NodeId, Raft, Space, space::Fixed};
+/// use quorate::{Raft, Space, space::Fixed};
 ///
 /// type Small = Fixed<4, 64>;
 /// assert_eq!(Small::WINDOW, 64);
@@ -120,6 +123,7 @@ impl<const PEERS: usize, const WINDOW: usize, const CHUNK: usize> Space for Fixe
     const CHUNK: usize = CHUNK;
     type Table<T: Debug> = heapless::Vec<T, PEERS>;
     type Window<T: Debug> = heapless::Deque<T, WINDOW>;
+    type Nodes = heapless::Vec<NodeId, PEERS>;
     type Chunk = heapless::Vec<u8, CHUNK>;
     type Items<T: Debug, const N: usize> = heapless::Vec<T, N>;
 }
@@ -175,7 +179,7 @@ pub use self::heap::{BoundedDeque, BoundedVec, Heap};
 
 #[cfg(feature = "alloc")]
 mod heap {
-    use super::{Debug, Deref, DerefMut, List, Space, Window};
+    use super::{Debug, Deref, DerefMut, List, NodeId, Space, Window};
     use alloc::collections::VecDeque;
     use alloc::vec::Vec;
 
@@ -189,6 +193,7 @@ mod heap {
         const CHUNK: usize = CHUNK;
         type Table<T: Debug> = BoundedVec<T, PEERS>;
         type Window<T: Debug> = BoundedDeque<T, WINDOW>;
+        type Nodes = BoundedVec<NodeId, PEERS>;
         type Chunk = BoundedVec<u8, CHUNK>;
         type Items<T: Debug, const N: usize> = BoundedVec<T, N>;
     }
