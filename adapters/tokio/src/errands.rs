@@ -1,0 +1,120 @@
+//! Errands about snapshots, owned, on their way to storage and back.
+
+use quorate::codec::Full;
+use quorate::{Done, Errand, NodeId, Position, SnapshotId};
+
+use crate::counters::Tally;
+
+/// Errands under way at once. One that is dropped comes again, since machines derive them from state.
+const LIMIT: usize = 64;
+
+/// What an errand is about. Two that are equal are the same errand, asked for twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    Write { at: Position },
+    Read { to: NodeId, of: SnapshotId, offset: u64, len: usize },
+    Load { of: SnapshotId },
+}
+
+/// An errand for the storage thread.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) subject: Subject,
+    /// What to write; empty for the others.
+    pub(crate) image: Vec<u8>,
+}
+
+/// An errand that came back.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) subject: Subject,
+    pub(crate) result: Outcome,
+}
+
+/// How an errand ended, if storage did not fail.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Written {
+        size: u64,
+    },
+    Bytes(Vec<u8>),
+    /// There is no such snapshot any more.
+    Missing,
+}
+
+/// The errands of one machine: those to be handed to storage, and those under way.
+#[derive(Debug, Default)]
+pub(crate) struct Errands {
+    pub(crate) ready: Vec<Task>,
+    under_way: Vec<Subject>,
+}
+
+impl Errands {
+    /// Takes an errand up, unless it is under way already or there are too many.
+    pub(crate) fn take_up(&mut self, errand: Errand<'_>, tally: &Tally) -> Result<(), Full> {
+        let subject = Subject::of(&errand);
+        if self.under_way.contains(&subject) {
+            return Ok(());
+        }
+        if self.under_way.len() == LIMIT || self.has_another_image(&subject) {
+            tally.errands_dropped.add(1);
+            return Ok(());
+        }
+        let mut image = Vec::new();
+        if let Errand::Write { image: state, .. } = errand {
+            state.write(&mut image)?;
+        }
+        self.under_way.push(subject);
+        self.ready.push(Task { subject, image });
+        Ok(())
+    }
+
+    /// Notes that an errand came back, and tells what the machine has to know of it.
+    pub(crate) fn finish<'f>(&mut self, finished: &'f Finished, tally: &Tally) -> Option<Done<'f>> {
+        self.under_way.retain(|subject| *subject != finished.subject);
+        let done = finished.done();
+        if done.is_some() {
+            tally.errands.add(1)
+        } else {
+            tally.errands_dropped.add(1)
+        }
+        done
+    }
+
+    /// An image may be as large as the whole state, so there is one at a time.
+    fn has_another_image(&self, subject: &Subject) -> bool {
+        let is_write = |subject: &Subject| matches!(subject, Subject::Write { .. });
+        is_write(subject) && self.under_way.iter().any(is_write)
+    }
+}
+
+impl Subject {
+    fn of(errand: &Errand<'_>) -> Self {
+        match *errand {
+            Errand::Write { at, .. } => Self::Write { at },
+            Errand::Read { to, of, offset, len } => Self::Read { to, of, offset, len },
+            Errand::Load { of } => Self::Load { of },
+        }
+    }
+}
+
+impl Finished {
+    fn done(&self) -> Option<Done<'_>> {
+        match (self.subject, &self.result) {
+            (_, Outcome::Missing) => None,
+            (Subject::Write { at }, Outcome::Written { size }) => {
+                Some(Done::Written(SnapshotId { at, size: *size }))
+            }
+            (Subject::Read { to, of, offset, len }, Outcome::Bytes(bytes)) if bytes.len() == len => {
+                Some(Done::Read { to, of, offset, bytes })
+            }
+            (Subject::Load { of }, Outcome::Bytes(bytes)) if bytes.len() as u64 == of.size => {
+                Some(Done::Loaded { of, bytes })
+            }
+            (Subject::Write { .. }, Outcome::Bytes(_))
+            | (Subject::Read { .. } | Subject::Load { .. }, Outcome::Written { .. } | Outcome::Bytes(_)) => {
+                None
+            }
+        }
+    }
+}

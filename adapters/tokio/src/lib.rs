@@ -1,0 +1,37 @@
+//! Runs any [`quorate`] machine on tokio.
+//!
+//! A [`Node`] is a task that owns the machine, a thread that owns its [`Storage`], and a connection to and from
+//! each peer. It holds no decision of any protocol: it takes in what arrived, polls, and carries out. A cloneable
+//! [`Handle`] asks it for things; each request ends in its outcome or in a [`RequestError`] that says what may have
+//! happened.
+//!
+//! What an embedder may rely on:
+//!
+//! 1. A receipt is handed to the machine only after the sync of the storage that holds its record. What is queued
+//!    while one sync runs shares the next.
+//! 2. A write or a sync that failed is never tried again: the node stops, and says so to all who wait.
+//! 3. Everything that waits has a bound, in [`Limits`]: requests wait, messages are dropped and counted.
+//! 4. Nothing that a peer sends stops a node: its connection is closed, and it is counted in [`Counters`].
+//! 5. When [`Handle::stopped`] returns, all files and connections of the node are closed.
+#![forbid(unsafe_code)]
+
+mod clock;
+mod counters;
+mod drain;
+mod errands;
+mod handle;
+mod inbox;
+mod limits;
+mod node;
+mod runner;
+mod stop;
+mod storage;
+mod transport;
+mod writes;
+
+pub use counters::Counters;
+pub use handle::{Answer, Driven, Handle, RequestError};
+pub use limits::Limits;
+pub use node::{Builder, Node};
+pub use stop::{StartError, StopReason};
+pub use storage::{Contents, MemoryDisk, SnapshotWriter, Storage, StorageError};

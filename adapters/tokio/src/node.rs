@@ -1,0 +1,261 @@
+//! A node: a machine, its storage, its peers.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use quorate::{ClusterId, NodeId, Stored};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{AbortHandle, JoinError, JoinHandle, JoinSet};
+use tracing::{error, info};
+
+use crate::clock::{Clock, random_seed};
+use crate::counters::Tally;
+use crate::drain::{Observer, Outlets, Post};
+use crate::errands::Errands;
+use crate::handle::{Driven, Handle, Shared};
+use crate::inbox::Inbox;
+use crate::limits::Limits;
+use crate::runner::Runner;
+use crate::stop::{StartError, StopReason};
+use crate::storage::Storage;
+use crate::storage::thread::{self, Started};
+use crate::transport::accept::{self, Reception};
+use crate::transport::dial::Dialer;
+use crate::transport::link::Link;
+use crate::transport::{Identity, stream};
+use crate::writes::Writes;
+
+/// Looks at the machine and shutdowns that may wait.
+const CONTROLS: usize = 16;
+
+/// A node that is running. Dropped, it stops at once, as in a crash; [`shutdown`](Self::shutdown) is the polite way.
+#[must_use = "a node that is dropped stops as if it had crashed"]
+pub struct Node<M: Driven> {
+    handle: Handle<M>,
+    machine: AbortHandle,
+}
+
+impl<M: Driven> Node<M> {
+    /// Begins to describe a node. `settings` are the machine's own.
+    pub fn builder(cluster: ClusterId, id: NodeId, settings: M::Settings) -> Builder<M> {
+        Builder {
+            us: Identity { cluster, id },
+            settings,
+            peers: BTreeMap::new(),
+            listen: None,
+            limits: Limits::default(),
+            observer: Box::new(|_| {}),
+        }
+    }
+
+    /// The handle to this node, to be cloned at will.
+    #[must_use]
+    pub const fn handle(&self) -> &Handle<M> {
+        &self.handle
+    }
+
+    /// Stops the node politely: [`Handle::shutdown`].
+    pub async fn shutdown(self) -> StopReason {
+        self.handle.shutdown().await
+    }
+
+    /// Stops the node as a crash would, and waits until its storage is closed. What waits for a sync is lost, unless
+    /// the sync had begun.
+    pub async fn kill(self) -> StopReason {
+        self.machine.abort();
+        self.handle.stopped().await
+    }
+}
+
+impl<M: Driven> Drop for Node<M> {
+    fn drop(&mut self) {
+        self.machine.abort();
+    }
+}
+
+impl<M: Driven> fmt::Debug for Node<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Node({})", self.handle.id())
+    }
+}
+
+/// A node that is being described.
+pub struct Builder<M: Driven> {
+    us: Identity,
+    settings: M::Settings,
+    peers: BTreeMap<NodeId, String>,
+    listen: Option<Listen>,
+    limits: Limits,
+    observer: Observer<M>,
+}
+
+enum Listen {
+    Address(String),
+    Listener(TcpListener),
+}
+
+impl<M: Driven> Builder<M> {
+    /// Where the peers are, as `host:port`. An entry for the node itself is left out.
+    #[must_use]
+    pub fn peers(mut self, addresses: impl IntoIterator<Item = (NodeId, String)>) -> Self {
+        self.peers = addresses.into_iter().filter(|(id, _)| *id != self.us.id).collect();
+        self
+    }
+
+    /// Where to listen for the peers, as `host:port`. A node that listens nowhere hears nobody.
+    #[must_use]
+    pub fn listen(mut self, address: impl Into<String>) -> Self {
+        self.listen = Some(Listen::Address(address.into()));
+        self
+    }
+
+    /// Listens for the peers on a socket that is bound already, such as one with a port of the system's choice.
+    #[must_use]
+    pub fn listener(mut self, listener: TcpListener) -> Self {
+        self.listen = Some(Listen::Listener(listener));
+        self
+    }
+
+    /// Other bounds than the usual ones.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Who is told of all events that end no request, on the machine's own task: so it should be quick, and pass on
+    /// what takes long.
+    #[must_use]
+    pub fn observe(mut self, observer: impl FnMut(M::Event<'_>) + Send + 'static) -> Self {
+        self.observer = Box::new(observer);
+        self
+    }
+
+    /// Restores the machine from what storage holds, and runs it on the current runtime.
+    ///
+    /// # Errors
+    /// The address is taken, or storage cannot be read or used.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with time and network enabled.
+    pub async fn start(self, storage: impl Storage) -> Result<Node<M>, StartError> {
+        let Self { us, settings, peers, listen, limits, observer } = self;
+        let listener = bind(listen).await?;
+        let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        let (tally, clock) = (Arc::new(Tally::default()), Clock::start());
+        let name = format!("quorate-log-{}", us.id);
+        let restore = move |storage: &mut dyn Storage| restore::<M>(&settings, clock, storage);
+        let Started { machine, queue, completions, closed } =
+            thread::start(name, Box::new(storage), Arc::clone(&tally), restore).await?;
+
+        let links: BTreeMap<_, _> = peers.keys().map(|peer| (*peer, Arc::<Link>::default())).collect();
+        let (piece_sender, pieces) = mpsc::channel(limits.incoming_pieces);
+        let transport = Transport { us, peers, links: &links, limits, tally: &tally };
+        let transport = transport.start(listener, piece_sender);
+
+        let (requests, asked) = mpsc::channel(limits.mailbox);
+        let (control, controls) = mpsc::channel(CONTROLS);
+        let inbox = Inbox::new(clock, completions, pieces, controls, asked);
+        let post = Post { us, links: links.clone(), limits, tally: Arc::clone(&tally) };
+        let (errands, waiting) = (Errands::default(), HashMap::new());
+        let outlets = Outlets { post, errands, waiting, observer, tally: Arc::clone(&tally) };
+        let runner = Runner { machine, clock, inbox, outlets, writes: Writes::default(), storage: queue };
+
+        info!(node = %us.id, cluster = %us.cluster, "started");
+        let machine = tokio::spawn(runner.run());
+        let abort = machine.abort_handle();
+        let (stopping, stopped) = watch::channel(None);
+        tokio::spawn(supervise(us.id, machine, transport, closed, stopping));
+        let shared = Arc::new(Shared { id: us.id, address, links, tally, stopped });
+        Ok(Node { handle: Handle { requests, control, shared }, machine: abort })
+    }
+}
+
+impl<M: Driven> fmt::Debug for Builder<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Builder({}, {} peers)", self.us.id, self.peers.len())
+    }
+}
+
+async fn bind(listen: Option<Listen>) -> Result<Option<TcpListener>, StartError> {
+    match listen {
+        None => Ok(None),
+        Some(Listen::Listener(listener)) => Ok(Some(listener)),
+        Some(Listen::Address(address)) => match TcpListener::bind(&address).await {
+            Ok(listener) => Ok(Some(listener)),
+            Err(source) => Err(StartError::Listen { address, source }),
+        },
+    }
+}
+
+fn restore<M: Driven>(
+    settings: &M::Settings,
+    clock: Clock,
+    storage: &mut dyn Storage,
+) -> Result<M, StartError> {
+    let contents = storage.load().map_err(StartError::Storage)?;
+    let records = contents.records.iter().map(Vec::as_slice);
+    let stored = Stored { records, snapshots: &contents.snapshots };
+    M::restore(settings, random_seed(), clock.now(), stored).map_err(StartError::Fault)
+}
+
+/// What the tasks of the connections share.
+struct Transport<'t> {
+    us: Identity,
+    peers: BTreeMap<NodeId, String>,
+    links: &'t BTreeMap<NodeId, Arc<Link>>,
+    limits: Limits,
+    tally: &'t Arc<Tally>,
+}
+
+impl Transport<'_> {
+    fn start(self, listener: Option<TcpListener>, pieces: mpsc::Sender<stream::Piece>) -> JoinSet<()> {
+        let Self { us, peers, links, limits, tally } = self;
+        let mut tasks = JoinSet::new();
+        if let Some(listener) = listener {
+            let (known, current) = (peers.keys().copied().collect(), Mutex::default());
+            let reception = Reception { us, known, pieces, limits, tally: Arc::clone(tally), current };
+            tasks.spawn(accept::run(listener, Arc::new(reception)));
+        }
+        for (peer, address) in peers {
+            let Some(link) = links.get(&peer).map(Arc::clone) else { continue };
+            let dialer = Dialer { us, peer, address, link, limits, tally: Arc::clone(tally) };
+            tasks.spawn(dialer.run(random_seed()));
+        }
+        tasks
+    }
+}
+
+/// Waits for the end of the machine, whatever it is; then closes everything, and only then tells the reason.
+async fn supervise(
+    id: NodeId,
+    machine: JoinHandle<StopReason>,
+    mut transport: JoinSet<()>,
+    closed: oneshot::Receiver<()>,
+    stopping: watch::Sender<Option<StopReason>>,
+) {
+    let reason = machine.await.unwrap_or_else(reason_of);
+    transport.shutdown().await;
+    // An error means that the thread panicked: then storage is closed as well.
+    let _ = closed.await;
+    match &reason {
+        StopReason::Shutdown | StopReason::Killed => info!(node = %id, "{reason}"),
+        StopReason::Storage(_) | StopReason::Fault(_) | StopReason::TooLarge | StopReason::Panicked(_) => {
+            error!(node = %id, "{reason}");
+        }
+    }
+    stopping.send_replace(Some(reason));
+}
+
+fn reason_of(error: JoinError) -> StopReason {
+    match error.try_into_panic() {
+        Ok(panic) => {
+            let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            StopReason::Panicked(text.unwrap_or_else(|| "a panic without a message".into()))
+        }
+        Err(_) => StopReason::Killed,
+    }
+}

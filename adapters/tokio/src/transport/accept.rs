@@ -1,0 +1,114 @@
+//! The connections that peers make.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use quorate::NodeId;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
+
+use super::hello::{self, Mismatch};
+use super::stream::{self, Connection, End, Piece};
+use super::{Identity, tune};
+use crate::counters::Tally;
+use crate::limits::Limits;
+
+/// How long to wait after an accept that failed: most likely there are no file descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Who may come in, and where what they say goes.
+#[derive(Debug)]
+pub(crate) struct Reception {
+    pub(crate) us: Identity,
+    pub(crate) known: Vec<NodeId>,
+    pub(crate) pieces: mpsc::Sender<Piece>,
+    pub(crate) limits: Limits,
+    pub(crate) tally: Arc<Tally>,
+    /// The connection from each peer; at most one.
+    pub(crate) current: Mutex<BTreeMap<NodeId, Arc<Connection>>>,
+}
+
+/// Accepts connections. Ends only when its task is aborted, and its connections with it.
+pub(crate) async fn run(listener: TcpListener, reception: Arc<Reception>) {
+    let slots = Arc::new(Semaphore::new(reception.limits.handshakes));
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, address)) => match Arc::clone(&slots).try_acquire_owned() {
+                    Ok(slot) => {
+                        connections.spawn(Arc::clone(&reception).serve(stream, address, slot));
+                    }
+                    Err(_) => reception.tally.refused_busy.add(1),
+                },
+                Err(error) => {
+                    warn!("cannot accept connections: {error}");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+impl Reception {
+    async fn serve(self: Arc<Self>, mut stream: TcpStream, address: SocketAddr, slot: OwnedSemaphorePermit) {
+        tune(&stream, self.limits.silence_time);
+        let greeting = hello::accept(&mut stream, self.us, |node| self.known.contains(&node));
+        let greeted = timeout(self.limits.handshake_time, greeting).await;
+        drop(slot);
+        let from = match greeted.unwrap_or(Err(Mismatch::Silent)) {
+            Ok(from) => from,
+            Err(mismatch) => {
+                mismatch.count(&self.tally);
+                return warn!(%address, "refused a connection: {mismatch}");
+            }
+        };
+        self.tally.connections.add(1);
+        info!(peer = %from, %address, "accepted");
+        let connection = self.replace(from);
+        let receiving = stream::receive(
+            &mut stream,
+            from,
+            &connection,
+            self.limits.frame_bytes,
+            &self.pieces,
+            &self.tally,
+        );
+        tokio::select! {
+            end = receiving => match end {
+                End::Closed => info!(peer = %from, "the peer closed its connection"),
+                End::BadLength(len) => warn!(peer = %from, "closed: a frame of {len} bytes is announced"),
+                End::Io(error) => info!(peer = %from, "lost: {error}"),
+            },
+            () = connection.closed() => info!(peer = %from, "closed a connection that was replaced or spoke nonsense"),
+        }
+        self.remove(from, &connection);
+    }
+
+    /// Makes a connection the one from its peer, and closes the one before it.
+    fn replace(&self, from: NodeId) -> Arc<Connection> {
+        let connection = Arc::new(Connection::default());
+        if let Some(old) = self.current().insert(from, Arc::clone(&connection)) {
+            old.close();
+        }
+        connection
+    }
+
+    fn remove(&self, from: NodeId, connection: &Arc<Connection>) {
+        let mut current = self.current();
+        if current.get(&from).is_some_and(|newest| Arc::ptr_eq(newest, connection)) {
+            current.remove(&from);
+        }
+    }
+
+    /// A map of handles is whole whenever the lock is free.
+    fn current(&self) -> MutexGuard<'_, BTreeMap<NodeId, Arc<Connection>>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,155 @@
+//! What waits to be sent to one peer.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use quorate::codec::{self, Full, Header};
+use tokio::sync::Notify;
+
+use super::stream::LENGTH_BYTES;
+use crate::counters::Tally;
+use crate::limits::Limits;
+
+/// A buffer that grew beyond this is not kept.
+const KEPT_BYTES: usize = 1 << 20;
+
+/// The outgoing buffer of one peer: the machine's task puts frames in, the connection's task takes all of them out.
+#[derive(Debug, Default)]
+pub(crate) struct Link {
+    outgoing: Mutex<Outgoing>,
+    ready: Notify,
+    cut: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Outgoing {
+    bytes: Vec<u8>,
+    frames: usize,
+    connected: bool,
+}
+
+impl Link {
+    /// Encodes a message behind those that wait, or drops it and counts why: the network may lose messages, and
+    /// the machine says again what still matters.
+    pub(crate) fn post(
+        &self,
+        header: Header,
+        limits: &Limits,
+        tally: &Tally,
+        body: impl FnOnce(&mut Vec<u8>) -> Result<(), Full>,
+    ) {
+        let mut outgoing = self.outgoing();
+        if !outgoing.connected || self.is_cut() {
+            return tally.dropped_unreachable.add(1);
+        }
+        if outgoing.bytes.len() >= limits.outgoing_bytes {
+            return tally.dropped_full.add(1);
+        }
+        let start = outgoing.bytes.len();
+        let frame = start + LENGTH_BYTES;
+        outgoing.bytes.extend_from_slice(&[0; LENGTH_BYTES]);
+        let sealed = codec::seal(&mut outgoing.bytes, header, body);
+        let len = outgoing.bytes.len() - frame;
+        match u32::try_from(len) {
+            Ok(number) if sealed.is_ok() && len <= limits.frame_bytes => {
+                outgoing.bytes[start..frame].copy_from_slice(&number.to_le_bytes());
+                outgoing.frames += 1;
+            }
+            Ok(_) | Err(_) => {
+                outgoing.bytes.truncate(start);
+                tally.dropped_oversize.add(1);
+            }
+        }
+    }
+
+    /// Wakes the connection's task, if there is something for it.
+    pub(crate) fn flush(&self) {
+        self.ready.notify_one();
+    }
+
+    /// Waits for frames, and takes all of them in exchange for an empty buffer.
+    pub(crate) async fn take(&self, buffer: &mut Vec<u8>, tally: &Tally) {
+        buffer.clear();
+        buffer.shrink_to(KEPT_BYTES);
+        loop {
+            {
+                let mut outgoing = self.outgoing();
+                if !outgoing.bytes.is_empty() {
+                    std::mem::swap(&mut outgoing.bytes, buffer);
+                    tally.frames_out.add(std::mem::take(&mut outgoing.frames));
+                    tally.bytes_out.add(buffer.len());
+                    return;
+                }
+            }
+            self.ready.notified().await;
+        }
+    }
+
+    /// From now on messages are kept for the connection, or not any more. What was said before is stale.
+    pub(crate) fn set_connected(&self, connected: bool) {
+        let mut outgoing = self.outgoing();
+        outgoing.connected = connected;
+        outgoing.bytes.clear();
+        outgoing.frames = 0;
+    }
+
+    /// Cuts the peer off, or lets it be heard again: messages are dropped in both directions, silently, as a
+    /// network does it.
+    pub(crate) fn set_cut(&self, cut: bool) {
+        self.cut.store(cut, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Relaxed)
+    }
+
+    /// A panic while the lock was held was one in the machine's encoder; its task is gone, the rest may go on.
+    fn outgoing(&self) -> MutexGuard<'_, Outgoing> {
+        self.outgoing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quorate::{ClusterId, NodeId};
+
+    const HEADER: Header = Header { cluster: ClusterId::new(7), from: NodeId::new(1), to: NodeId::new(2) };
+
+    fn post(link: &Link, limits: &Limits, tally: &Tally, body: usize) {
+        link.post(HEADER, limits, tally, |buffer| {
+            buffer.resize(buffer.len() + body, 0);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_full_buffer_drops_messages_and_counts_them() {
+        let (link, tally) = (Link::default(), Tally::default());
+        let limits = Limits { outgoing_bytes: 300, ..Limits::default() };
+        link.set_connected(true);
+        for _ in 0..100 {
+            post(&link, &limits, &tally, 100);
+        }
+        assert_eq!(tally.read().dropped_full, 97);
+        assert!(link.outgoing().bytes.len() < 300 + 200);
+    }
+
+    #[test]
+    fn a_message_over_the_limit_leaves_no_trace_in_the_stream() {
+        let (link, tally) = (Link::default(), Tally::default());
+        let limits = Limits { frame_bytes: 200, ..Limits::default() };
+        link.set_connected(true);
+        post(&link, &limits, &tally, 10);
+        let before = link.outgoing().bytes.clone();
+        post(&link, &limits, &tally, 300);
+        assert_eq!((link.outgoing().bytes.clone(), tally.read().dropped_oversize), (before, 1));
+    }
+
+    #[test]
+    fn nothing_is_kept_for_a_peer_that_is_not_connected() {
+        let (link, tally) = (Link::default(), Tally::default());
+        post(&link, &Limits::default(), &tally, 10);
+        assert_eq!((link.outgoing().bytes.len(), tally.read().dropped_unreachable), (0, 1));
+    }
+}
