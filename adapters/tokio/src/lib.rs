@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+mod cluster;
 mod counters;
 mod drain;
 mod errands;
@@ -29,6 +30,7 @@ mod storage;
 mod transport;
 mod writes;
 
+pub use cluster::TestCluster;
 pub use counters::Counters;
 pub use handle::{Answer, Driven, Handle, RequestError};
 pub use limits::Limits;
