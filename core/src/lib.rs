@@ -23,6 +23,8 @@ pub mod keyspace;
 mod machine;
 pub mod quorum;
 pub mod raft;
+#[cfg(feature = "serde")]
+pub mod replicated;
 mod rng;
 pub mod space;
 mod time;
@@ -35,6 +37,8 @@ pub use host::{Answering, Done, Errand, Fault, Hosted, Image, Place, SnapshotId,
 pub use id::{ClusterId, Index, NodeId, Position, Term};
 pub use machine::{Input, Machine, Output};
 pub use raft::Raft;
+#[cfg(feature = "serde")]
+pub use replicated::Replicated;
 pub use rng::Rng;
 pub use space::Space;
 pub use time::Instant;

@@ -28,7 +28,7 @@ mod election;
 mod hosted;
 mod log;
 mod message;
-mod output;
+pub(crate) mod output;
 mod peer;
 mod read;
 mod record;
@@ -250,6 +250,19 @@ impl<C: Command, S: Space> Raft<C, S> {
             return Err((command, Reason::NotLeader(self.leader().and_then(|slot| self.node(slot)))));
         }
         self.append_command(command)
+    }
+
+    /// The entry at `index`, if the window holds it.
+    pub(crate) fn entry(&self, index: Index) -> Option<&Entry<C>> {
+        self.log.entry(index)
+    }
+
+    /// Of a leader, its first entry: once that was told, so was all that any leader before it committed.
+    pub(crate) const fn first_as_leader(&self) -> Option<Index> {
+        match &self.state {
+            State::Leader(leader) => Some(leader.first),
+            State::Follower(_) | State::Candidate(_) => None,
+        }
     }
 
     fn role(&self) -> Role {

@@ -29,6 +29,8 @@ pub trait Space: Copy + Debug + 'static {
     type Chunk: List<u8> + Clone;
     /// Up to `N` items, for applications.
     type Items<T: Debug, const N: usize>: List<T>;
+    /// Up to `N` items, in a queue.
+    type Queue<T: Debug, const N: usize>: Window<T>;
 }
 
 /// A bounded list; derefs to a slice.
@@ -126,6 +128,7 @@ impl<const PEERS: usize, const WINDOW: usize, const CHUNK: usize> Space for Fixe
     type Nodes = heapless::Vec<NodeId, PEERS>;
     type Chunk = heapless::Vec<u8, CHUNK>;
     type Items<T: Debug, const N: usize> = heapless::Vec<T, N>;
+    type Queue<T: Debug, const N: usize> = heapless::Deque<T, N>;
 }
 
 impl<T: Debug, const N: usize> List<T> for heapless::Vec<T, N> {
@@ -196,6 +199,7 @@ mod heap {
         type Nodes = BoundedVec<NodeId, PEERS>;
         type Chunk = BoundedVec<u8, CHUNK>;
         type Items<T: Debug, const N: usize> = BoundedVec<T, N>;
+        type Queue<T: Debug, const N: usize> = BoundedDeque<T, N>;
     }
 
     /// A vector of at most `N` items.

@@ -85,6 +85,10 @@ impl<C: Command, S: Space> Log<C, S> {
         (at <= index && term_at <= term).then_some(Position { term: term_at, index: at })
     }
 
+    pub(super) fn entry(&self, index: Index) -> Option<&Entry<C>> {
+        self.held(index).map(|held| &held.item)
+    }
+
     /// Adds an entry, staged in the epoch `mark`.
     ///
     /// # Errors

@@ -59,27 +59,27 @@ impl<'a, C: Command> Event<'a, C> {
 }
 
 /// What is to be done, in numbers.
-pub(super) enum Plan<C: 'static> {
+pub(crate) enum Plan<C: 'static> {
     Save(Write<Saving>),
     Send { to: usize, sending: Sending<C> },
     Tell(Telling),
 }
 
 #[derive(Clone, Copy)]
-pub(super) enum Saving {
+pub(crate) enum Saving {
     State,
     Append { after: Index, to: Index },
     Restart { to: Index },
     Chunk,
 }
 
-pub(super) enum Sending<C: 'static> {
+pub(crate) enum Sending<C: 'static> {
     Plain(Message<'static, C>),
     Append { prev: Position, to: Index, round: Round, answer: bool },
     Chunk { round: Round },
 }
 
-pub(super) enum Telling {
+pub(crate) enum Telling {
     Committed { after: Index, to: Index },
     Readable { through: ReadTicket, from: Index },
     Status,
@@ -88,7 +88,7 @@ pub(super) enum Telling {
 }
 
 impl<C: Command, S: Space> Raft<C, S> {
-    pub(super) fn plan(&mut self) -> Option<Plan<C>> {
+    pub(crate) fn plan(&mut self) -> Option<Plan<C>> {
         if self.ledger.has_unsaved() {
             return Some(Plan::Save(self.plan_save()));
         }
@@ -160,7 +160,7 @@ impl<C: Command, S: Space> Raft<C, S> {
         self.plan_read_chunk()
     }
 
-    pub(super) fn show(&self, plan: Plan<C>) -> Output<Message<'_, C>, Record<'_, C>, Event<'_, C>> {
+    pub(crate) fn show(&self, plan: Plan<C>) -> Output<Message<'_, C>, Record<'_, C>, Event<'_, C>> {
         match plan {
             Plan::Save(write) => Output::Save(write.map(|saving| self.show_record(saving))),
             Plan::Send { to, sending } => {

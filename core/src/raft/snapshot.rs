@@ -164,6 +164,11 @@ impl<C: Command, S: Space> Raft<C, S> {
         self.beat = self.now.after_micros(self.config.heartbeat_micros());
     }
 
+    /// Whether this is the snapshot that the application has to start from.
+    pub(crate) fn awaits(&self, of: SnapshotId) -> bool {
+        self.load.is_some_and(|load| load.of == of)
+    }
+
     /// The application has started from the snapshot. Tells whether it was the one to start from.
     pub fn loaded(&mut self, now: Instant, of: SnapshotId) -> bool {
         self.tell_time(now);

@@ -153,10 +153,10 @@ impl Cluster {
                 Output::Event(Event::Status(_)) => {}
             }
         }
-        for of in std::mem::take(&mut host.loads) {
+        if let Some(of) = host.loads.pop() {
             host.told = vec![(of.at.index.get(), 0)];
             host.raft.loaded(self.now, of);
-            return self.drain(id);
+            self.drain(id);
         }
     }
 

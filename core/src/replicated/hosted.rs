@@ -1,0 +1,200 @@
+//! A replicated application for drivers that know nothing of it.
+
+use super::clock::Clock;
+use super::output::{Event, Message};
+use super::session::Sessions;
+use super::{Calls, Outcome, Own, Replicated, Stamped, Ticket};
+use crate::application::{Application, Timestamp};
+use crate::codec::{Full, Malformed, Sink, VERSION, put, put_batch, take, take_batch};
+use crate::raft::{Config, Raft, Record};
+use crate::rng::mix;
+use crate::{
+    Answering, Done, Errand, Fault, Hosted, Instant, Machine, NodeId, Place, Position, Rng, SnapshotId,
+    Space, Stored,
+};
+use core::time::Duration;
+
+/// How long an image may take to be written before it is asked for again.
+pub(super) const IMAGE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What is fixed for the life of a node.
+#[derive(Clone, Debug)]
+pub struct Settings<S: Space> {
+    /// Raft's.
+    pub raft: Config<S>,
+    /// How long a request may wait for its outcome before it is told to be unknown.
+    pub patience: Duration,
+    /// How often, at most, time is put into the log while something waits for it. What was not put there is lost when
+    /// the leader changes.
+    pub tick: Duration,
+    /// How many entries the log may hold before it is compacted.
+    pub snapshot_entries: usize,
+    /// How much the log may weigh before it is compacted.
+    pub snapshot_bytes: u64,
+}
+
+impl<S: Space> Settings<S> {
+    /// The defaults.
+    #[must_use]
+    pub fn new(id: NodeId, voters: &[NodeId]) -> Self {
+        Self::of(Config::new(id, voters))
+    }
+
+    /// The defaults that go with Raft's settings.
+    #[must_use]
+    pub fn of(raft: Config<S>) -> Self {
+        Self {
+            patience: Duration::from_secs(5),
+            tick: Duration::from_secs(1),
+            snapshot_entries: S::WINDOW / 2,
+            snapshot_bytes: raft.window_bytes / 2,
+            raft,
+        }
+    }
+
+    fn check(&self) -> Result<(), Fault> {
+        let fits =
+            (1..S::WINDOW).contains(&self.snapshot_entries) && self.snapshot_bytes < self.raft.window_bytes;
+        if fits { Ok(()) } else { Err(Fault::Settings("the log is not compacted before it is full")) }
+    }
+}
+
+impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize> Hosted
+    for Replicated<A, S, SESSIONS, REPLIES>
+{
+    type Settings = Settings<S>;
+
+    fn restore<'r>(
+        settings: &Settings<S>,
+        seed: u64,
+        now: Instant,
+        stored: Stored<'_, impl Iterator<Item = &'r [u8]>>,
+    ) -> Result<Self, Fault> {
+        settings.check()?;
+        let raft = <Raft<_, S> as Hosted>::restore(&settings.raft, seed, now, stored)?;
+        Ok(Self {
+            rng: Rng::new(mix(seed).rotate_left(17) ^ settings.raft.id.get()),
+            now,
+            application: A::default(),
+            sessions: Sessions::default(),
+            clock: Clock::at(Timestamp::default(), now),
+            applied: Position::ORIGIN,
+            committed: raft.status().applied,
+            tickets: 0,
+            calls: Calls::default(),
+            own: Own::Absent,
+            own_sequence: Default::default(),
+            own_floor: Default::default(),
+            queries: Default::default(),
+            readable: Default::default(),
+            given_up: None,
+            route: Default::default(),
+            early: false,
+            moved: now,
+            stamped: Timestamp::default(),
+            imaging: None,
+            settings: settings.clone(),
+            raft,
+        })
+    }
+
+    fn put_message(message: &Self::Message<'_>, sink: &mut impl Sink) -> Result<(), Full> {
+        match message {
+            Message::Raft(message) => {
+                put(&0_u8, sink)?;
+                Raft::<Stamped<A::Command>, S>::put_message(message, sink)
+            }
+            Message::Forward(operations) => {
+                put(&1_u8, sink)?;
+                put_batch(operations, sink)
+            }
+        }
+    }
+
+    fn take_message(mut bytes: &[u8]) -> Result<Self::Message<'_>, Malformed> {
+        match take::<u8>(&mut bytes)? {
+            0 => Raft::<Stamped<A::Command>, S>::take_message(bytes).map(Message::Raft),
+            1 => {
+                let operations = take_batch(&mut bytes)?;
+                if bytes.is_empty() { Ok(Message::Forward(operations)) } else { Err(Malformed::Trailing) }
+            }
+            _ => Err(Malformed::Content),
+        }
+    }
+
+    fn put_record(record: &Record<'_, Stamped<A::Command>>, sink: &mut impl Sink) -> Result<(), Full> {
+        Raft::<Stamped<A::Command>, S>::put_record(record, sink)
+    }
+
+    fn place<'r>(record: &'r Record<'_, Stamped<A::Command>>) -> Place<'r> {
+        Raft::<Stamped<A::Command>, S>::place(record)
+    }
+
+    fn errand<'e>(event: &'e Self::Event<'_>) -> Option<Errand<'e>> {
+        match event {
+            Event::Snapshot { at, image } => Some(Errand::Write { at: *at, image }),
+            &Event::Load { of } => Some(Errand::Load { of }),
+            &Event::Read { to, of, offset, len } => Some(Errand::Read { to, of, offset, len }),
+            Event::Ended { .. } | Event::Notice(_) | Event::Status(_) => None,
+        }
+    }
+
+    fn finish(&mut self, now: Instant, done: Done<'_>) -> Result<(), Fault> {
+        self.tell_time(now);
+        match done {
+            Done::Written(of) => {
+                self.imaging = None;
+                // One that is behind what was compacted meanwhile is of no use.
+                let _ = self.raft.request(now, crate::raft::Request::Compact(of));
+                Ok(())
+            }
+            Done::Read { to, of, offset, bytes } => {
+                self.raft.chunk(now, to, of, offset, bytes);
+                Ok(())
+            }
+            Done::Loaded { of, bytes } => self.load(now, of, bytes),
+        }
+    }
+}
+
+impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize> Answering
+    for Replicated<A, S, SESSIONS, REPLIES>
+{
+    type Outcome = Outcome<A>;
+
+    fn outcome(event: Self::Event<'_>) -> Result<(Ticket, Outcome<A>), Self::Event<'_>> {
+        match event {
+            Event::Ended { ticket, outcome } => Ok((ticket, outcome)),
+            other @ (Event::Notice(_)
+            | Event::Status(_)
+            | Event::Snapshot { .. }
+            | Event::Load { .. }
+            | Event::Read { .. }) => Err(other),
+        }
+    }
+}
+
+impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
+    Replicated<A, S, SESSIONS, REPLIES>
+{
+    /// Starts from a snapshot, if it is the one to start from.
+    fn load(&mut self, now: Instant, of: SnapshotId, mut bytes: &[u8]) -> Result<(), Fault> {
+        if !self.raft.awaits(of) {
+            return Ok(());
+        }
+        if bytes.len() as u64 != of.size {
+            return Err(Fault::SnapshotMissing(of));
+        }
+        let (version, time): (u8, Timestamp) = take(&mut bytes)?;
+        if version != VERSION {
+            return Err(Malformed::Version(version).into());
+        }
+        let sessions = Sessions::restore(&mut bytes)?;
+        self.application = A::restore(bytes)?;
+        self.sessions = sessions;
+        self.clock = Clock::at(time, now);
+        self.raft.loaded(now, of);
+        self.on_loaded(of.at);
+        Ok(())
+    }
+}

@@ -1,0 +1,470 @@
+//! A replicated application: exactly once, in order, whoever leads, across crashes and snapshots.
+
+use quorate::codec::{self, Full, Malformed, Sink};
+use quorate::raft::Role;
+use quorate::replicated::{Failure, Outcome, Reason, Request, Sequence, SessionId, Settings, Ticket};
+use quorate::space::Heap;
+use quorate::{
+    Answering, Application, Command, Errand, Hosted, Input, Instant, Machine, Moment, NodeId, Output, Place,
+    Replicated, SnapshotId, Stored, Timestamp,
+};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Adds numbers up, and tells when a minute of cluster time is over.
+#[derive(Debug, Default)]
+struct Sum {
+    total: u64,
+    alarm: Option<Timestamp>,
+    rung: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+enum Ask {
+    Add(u64),
+    Alarm(Duration),
+}
+impl Command for Ask {}
+
+impl Application for Sum {
+    type Command = Ask;
+    type Reply = u64;
+    type Query = ();
+    type Answer = u64;
+    type Notice = Timestamp;
+
+    fn tick(&mut self, now: Moment) {
+        if self.alarm.is_some_and(|alarm| alarm <= now.time) {
+            self.rung = self.alarm.take();
+        }
+    }
+
+    fn apply(&mut self, now: Moment, command: &Ask) -> u64 {
+        match command {
+            Ask::Add(number) => self.total += number,
+            Ask::Alarm(span) => self.alarm = Some(now.time.after(*span)),
+        }
+        self.total
+    }
+
+    fn notice(&mut self) -> Option<Timestamp> {
+        self.rung.take()
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        self.alarm
+    }
+
+    fn query(&self, _now: Timestamp, (): &()) -> u64 {
+        self.total
+    }
+
+    fn snapshot(&self, sink: &mut dyn Sink) -> Result<(), Full> {
+        codec::put(&(self.total, self.alarm), sink)
+    }
+
+    fn restore(bytes: &[u8]) -> Result<Self, Malformed> {
+        codec::take_all(bytes).map(|(total, alarm)| Self { total, alarm, rung: None })
+    }
+}
+
+type Space = Heap<3, 32, 16>;
+type Node = Replicated<Sum, Space, 2, 8>;
+
+struct Host {
+    node: Node,
+    records: Vec<Vec<u8>>,
+    snapshots: Vec<(SnapshotId, Vec<u8>)>,
+    outcomes: BTreeMap<Ticket, Outcome<Sum>>,
+    notices: Vec<Timestamp>,
+}
+
+struct Cluster {
+    hosts: Vec<Host>,
+    flying: Vec<(NodeId, NodeId, Vec<u8>)>,
+    cut: Vec<NodeId>,
+    now: Instant,
+    lives: u64,
+}
+
+fn settings(id: u64) -> Settings<Space> {
+    let ids = [1, 2, 3].map(NodeId::new);
+    Settings::new(NodeId::new(id), &ids)
+}
+
+impl Cluster {
+    fn new() -> Self {
+        let host = |id| Host {
+            node: restore(id, id, Instant::default(), &[], &[]),
+            records: Vec::new(),
+            snapshots: Vec::new(),
+            outcomes: BTreeMap::new(),
+            notices: Vec::new(),
+        };
+        let hosts = (1..=3).map(host).collect();
+        let mut cluster =
+            Self { hosts, flying: Vec::new(), cut: Vec::new(), now: Instant::from_micros(1), lives: 10 };
+        cluster.pass(Duration::from_secs(1));
+        cluster
+    }
+
+    fn leader(&self) -> u64 {
+        let up = |id: &u64| !self.cut.contains(&NodeId::new(*id));
+        (1..=3)
+            .filter(up)
+            .find(|&id| self.hosts[id as usize - 1].node.status().role == Role::Leader)
+            .expect("somebody leads")
+    }
+
+    fn follower(&self) -> u64 {
+        let leader = self.leader();
+        (1..=3).find(|&id| id != leader).expect("somebody follows")
+    }
+
+    fn ask(&mut self, id: u64, request: Request<Sum>) -> Ticket {
+        let now = self.now;
+        let ticket = self.hosts[id as usize - 1].node.request(now, request).expect("it is taken up");
+        self.drain(id);
+        ticket
+    }
+
+    fn done(&mut self, id: u64, request: Request<Sum>) -> Outcome<Sum> {
+        let ticket = self.ask(id, request);
+        self.pass(Duration::from_secs(1));
+        self.hosts[id as usize - 1].outcomes.remove(&ticket).expect("it ended")
+    }
+
+    fn add(&mut self, id: u64, number: u64) -> u64 {
+        match self.done(id, Request::Command(Ask::Add(number))) {
+            Outcome::Replied { reply, .. } => reply,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn open(&mut self, id: u64, client: u64) -> SessionId {
+        match self.done(id, Request::Open { client }) {
+            Outcome::Opened(session) => session,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn submit(&mut self, id: u64, session: SessionId, sequence: u64, floor: u64) -> Outcome<Sum> {
+        let (sequence, floor) = (Sequence::new(sequence), Sequence::new(floor));
+        self.done(id, Request::Submit { session, sequence, floor, command: Ask::Add(1) })
+    }
+
+    fn drain(&mut self, id: u64) {
+        let now = self.now;
+        let host = &mut self.hosts[id as usize - 1];
+        loop {
+            let mut receipt = None;
+            while let Some(output) = host.node.poll() {
+                match output {
+                    Output::Save(write) => {
+                        let (record, pending) = write.split();
+                        match Node::place(&record) {
+                            Place::Log => {}
+                            Place::Restart { keep } => host.snapshots.retain(|(of, _)| Some(*of) == keep),
+                            Place::Snapshot { of, offset, bytes } => {
+                                if offset == 0 {
+                                    host.snapshots.push((of, Vec::new()));
+                                }
+                                let held =
+                                    host.snapshots.iter_mut().find(|(id, _)| *id == of).expect("it began");
+                                held.1.extend_from_slice(bytes);
+                            }
+                        }
+                        let mut bytes = Vec::new();
+                        Node::put_record(&record, &mut bytes).expect("a vector is never full");
+                        host.records.push(bytes);
+                        receipt = Some(pending.assert_durable());
+                    }
+                    Output::Send { to, message } => {
+                        let mut bytes = Vec::new();
+                        Node::put_message(&message, &mut bytes).expect("a vector is never full");
+                        self.flying.push((NodeId::new(id), to, bytes));
+                    }
+                    Output::Event(event) => match Node::errand(&event) {
+                        Some(Errand::Write { at, image }) => {
+                            let mut bytes = Vec::new();
+                            image.write(&mut bytes).expect("a vector is never full");
+                            let of = SnapshotId { at, size: bytes.len() as u64 };
+                            host.snapshots.push((of, bytes));
+                            host.node.finish(now, quorate::Done::Written(of)).expect("it is kept");
+                        }
+                        Some(Errand::Read { to, of, offset, len }) => {
+                            let held = host.snapshots.iter().find(|(id, _)| *id == of).expect("it is kept");
+                            let bytes = held.1[offset as usize..offset as usize + len].to_vec();
+                            let done = quorate::Done::Read { to, of, offset, bytes: &bytes };
+                            host.node.finish(now, done).expect("it is sent");
+                        }
+                        Some(Errand::Load { of }) => {
+                            let held = host.snapshots.iter().find(|(id, _)| *id == of).expect("it is kept");
+                            let bytes = held.1.clone();
+                            host.node
+                                .finish(now, quorate::Done::Loaded { of, bytes: &bytes })
+                                .expect("it is good");
+                        }
+                        None => match Node::outcome(event) {
+                            Ok((ticket, outcome)) => {
+                                assert!(host.outcomes.insert(ticket, outcome).is_none(), "a ticket ends once")
+                            }
+                            Err(quorate::replicated::Event::Notice(notice)) => host.notices.push(notice),
+                            Err(_) => {}
+                        },
+                    },
+                }
+            }
+            match receipt {
+                Some(receipt) => host.node.handle(now, Input::Saved(receipt)),
+                None => return,
+            }
+        }
+    }
+
+    fn run(&mut self) {
+        for _ in 0..100_000 {
+            if self.flying.is_empty() {
+                return;
+            }
+            let (from, to, bytes) = self.flying.remove(0);
+            if self.cut.contains(&from) || self.cut.contains(&to) {
+                continue;
+            }
+            let message = Node::take_message(&bytes).expect("what is sent can be read");
+            self.hosts[to.get() as usize - 1].node.handle(self.now, Input::Message { from, message });
+            self.drain(to.get());
+        }
+        panic!("the cluster does not come to rest");
+    }
+
+    fn pass(&mut self, span: Duration) {
+        let end = self.now.after(span);
+        self.run();
+        loop {
+            let next =
+                self.hosts.iter().filter_map(|host| host.node.deadline()).min().expect("there is always one");
+            if next > end {
+                self.now = end;
+                return;
+            }
+            self.now = next.max(self.now.after(Duration::from_micros(1)));
+            for id in 1..=3 {
+                self.hosts[id as usize - 1].node.handle(self.now, Input::Wake);
+                self.drain(id);
+            }
+            self.run();
+        }
+    }
+
+    fn restart(&mut self, id: u64) {
+        self.lives += 1;
+        let (lives, now) = (self.lives, self.now);
+        let host = &mut self.hosts[id as usize - 1];
+        host.node = restore(id, lives, now, &host.records, &host.snapshots);
+        host.outcomes.clear();
+        self.drain(id);
+    }
+}
+
+fn restore(
+    id: u64,
+    seed: u64,
+    now: Instant,
+    records: &[Vec<u8>],
+    snapshots: &[(SnapshotId, Vec<u8>)],
+) -> Node {
+    let snapshots: Vec<_> = snapshots.iter().map(|(of, bytes)| (*of, bytes.len() as u64)).collect();
+    let stored = Stored { records: records.iter().map(Vec::as_slice), snapshots: &snapshots };
+    Node::restore(&settings(id), seed, now, stored).expect("the records are good")
+}
+
+#[test]
+fn any_node_takes_commands_and_queries() {
+    let mut cluster = Cluster::new();
+    for id in 1..=3 {
+        assert_eq!(cluster.add(id, 10), id * 10);
+        let answer = cluster.done(id, Request::Query(()));
+        assert!(matches!(answer, Outcome::Answered(total) if total == id * 10), "{answer:?}");
+    }
+}
+
+#[test]
+fn a_command_whose_message_was_lost_takes_effect_once() {
+    let mut cluster = Cluster::new();
+    let follower = cluster.follower();
+    cluster.add(follower, 1);
+    let ticket = cluster.ask(follower, Request::Command(Ask::Add(5)));
+    cluster.flying.clear();
+    cluster.pass(Duration::from_secs(2));
+    let outcome = cluster.hosts[follower as usize - 1].outcomes.remove(&ticket);
+    assert!(matches!(outcome, Some(Outcome::Replied { reply: 6, .. })), "{outcome:?}");
+}
+
+#[test]
+fn a_command_outlives_the_leader_it_was_sent_to() {
+    let mut cluster = Cluster::new();
+    let (leader, follower) = (cluster.leader(), cluster.follower());
+    cluster.add(follower, 1);
+    let ticket = cluster.ask(follower, Request::Command(Ask::Add(5)));
+    cluster.cut.push(NodeId::new(leader));
+    cluster.pass(Duration::from_secs(3));
+    let outcome = cluster.hosts[follower as usize - 1].outcomes.remove(&ticket);
+    assert!(matches!(outcome, Some(Outcome::Replied { reply: 6, .. })), "{outcome:?}");
+}
+
+#[test]
+fn a_retry_gets_the_identical_reply_from_any_node() {
+    let mut cluster = Cluster::new();
+    let session = cluster.open(1, 77);
+    assert_eq!(cluster.open(2, 77), session, "opening again finds the session");
+    let first = format!("{:?}", cluster.submit(1, session, 1, 0));
+    cluster.add(3, 100);
+    assert_eq!(format!("{:?}", cluster.submit(2, session, 1, 0)), first);
+    assert_eq!(format!("{:?}", cluster.submit(3, session, 1, 0)), first);
+}
+
+#[test]
+fn the_reply_table_is_part_of_the_snapshot() {
+    let mut cluster = Cluster::new();
+    let session = cluster.open(1, 77);
+    let first = format!("{:?}", cluster.submit(1, session, 1, 0));
+    for _ in 0..40 {
+        cluster.add(2, 1);
+    }
+    assert!(cluster.hosts.iter().all(|host| !host.snapshots.is_empty()), "the log was compacted");
+    for id in 1..=3 {
+        cluster.restart(id);
+    }
+    cluster.pass(Duration::from_secs(2));
+    assert_eq!(format!("{:?}", cluster.submit(3, session, 1, 0)), first);
+    assert!(matches!(cluster.done(1, Request::Query(())), Outcome::Answered(41)));
+}
+
+#[test]
+fn an_evicted_session_is_refused_and_its_commands_have_no_second_effect() {
+    let mut cluster = Cluster::new();
+    let session = cluster.open(1, 1);
+    cluster.submit(1, session, 1, 0);
+    for client in 2..=3 {
+        cluster.open(1, client);
+    }
+    let again = cluster.submit(1, session, 1, 0);
+    assert!(matches!(again, Outcome::Failed(Failure::SessionExpired)), "{again:?}");
+    assert!(matches!(cluster.done(1, Request::Query(())), Outcome::Answered(1)));
+}
+
+#[test]
+fn a_node_whose_own_session_was_evicted_opens_another() {
+    let mut cluster = Cluster::new();
+    cluster.add(1, 1);
+    for client in 2..=3 {
+        cluster.open(2, client);
+    }
+    let lost = cluster.done(1, Request::Command(Ask::Add(1)));
+    assert!(matches!(lost, Outcome::Failed(Failure::SessionExpired)), "{lost:?}");
+    assert_eq!(cluster.add(1, 1), 2);
+}
+
+#[test]
+fn what_a_client_said_it_has_is_not_carried_out_again() {
+    let mut cluster = Cluster::new();
+    let session = cluster.open(1, 1);
+    cluster.submit(1, session, 1, 0);
+    cluster.submit(1, session, 2, 1);
+    let again = cluster.submit(1, session, 1, 1);
+    assert!(matches!(again, Outcome::Failed(Failure::OutOfOrder)), "{again:?}");
+    assert!(matches!(cluster.done(1, Request::Query(())), Outcome::Answered(2)));
+}
+
+#[test]
+fn commands_of_a_session_take_effect_in_order() {
+    let mut cluster = Cluster::new();
+    let session = cluster.open(1, 1);
+    let later = Request::Submit {
+        session,
+        sequence: Sequence::new(2),
+        floor: Sequence::new(0),
+        command: Ask::Add(9),
+    };
+    let late = cluster.ask(1, later);
+    cluster.pass(Duration::from_millis(100));
+    assert!(cluster.hosts[0].outcomes.is_empty(), "the one before it is missing");
+    assert!(matches!(cluster.submit(1, session, 1, 0), Outcome::Replied { reply: 1, .. }));
+    cluster.pass(Duration::from_secs(1));
+    let outcome = cluster.hosts[0].outcomes.remove(&late);
+    assert!(matches!(outcome, Some(Outcome::Replied { reply: 10, .. })), "{outcome:?}");
+}
+
+#[test]
+fn without_a_quorum_requests_end_as_unconfirmed_and_later_ones_still_work() {
+    let mut cluster = Cluster::new();
+    cluster.add(1, 1);
+    cluster.cut = [2, 3].map(NodeId::new).to_vec();
+    let asked = [Request::Command(Ask::Add(5)), Request::Query(()), Request::Open { client: 5 }];
+    let tickets = asked.map(|request| cluster.ask(1, request));
+    cluster.pass(Duration::from_secs(8));
+    for ticket in tickets {
+        let outcome = cluster.hosts[0].outcomes.remove(&ticket);
+        assert!(matches!(outcome, Some(Outcome::Failed(Failure::Unconfirmed))), "{outcome:?}");
+    }
+    cluster.cut.clear();
+    cluster.pass(Duration::from_secs(3));
+    let total = cluster.add(1, 10);
+    assert!(total == 11 || total == 16, "once at most: {total}");
+}
+
+#[test]
+fn a_full_mailbox_refuses_and_hands_back() {
+    let mut cluster = Cluster::new();
+    cluster.cut = [1, 2, 3].map(NodeId::new).to_vec();
+    let now = cluster.now;
+    let mut refusals =
+        (0..40).filter_map(|_| cluster.hosts[0].node.request(now, Request::Command(Ask::Add(1))).err());
+    let refusal = refusals.next().expect("it is bounded");
+    assert_eq!(refusal.reason, Reason::Busy);
+    assert!(matches!(refusal.request, Request::Command(Ask::Add(1))));
+}
+
+#[test]
+fn time_passes_through_the_log_on_every_node() {
+    let mut cluster = Cluster::new();
+    cluster.done(1, Request::Command(Ask::Alarm(Duration::from_secs(10))));
+    cluster.pass(Duration::from_secs(8));
+    assert!(cluster.hosts.iter().all(|host| host.notices.is_empty()));
+    cluster.pass(Duration::from_secs(3));
+    let rung: Vec<_> = cluster.hosts.iter().map(|host| host.notices.clone()).collect();
+    assert!(rung.iter().all(|notices| notices.len() == 1 && *notices == rung[0]), "{rung:?}");
+}
+
+#[test]
+fn time_goes_on_though_leaders_change_faster_than_the_alarm() {
+    let mut cluster = Cluster::new();
+    cluster.done(1, Request::Command(Ask::Alarm(Duration::from_secs(10))));
+    for _ in 0..8 {
+        cluster.pass(Duration::from_secs(3));
+        let leader = cluster.leader();
+        cluster.restart(leader);
+    }
+    assert!(cluster.hosts.iter().any(|host| !host.notices.is_empty()), "the alarm rang");
+}
+
+#[test]
+fn all_nodes_have_the_same_state() {
+    let mut cluster = Cluster::new();
+    for round in 0..50 {
+        cluster.add(round % 2 + 1, round);
+    }
+    cluster.pass(Duration::from_secs(1));
+    let images: Vec<Vec<u8>> = cluster
+        .hosts
+        .iter()
+        .map(|host| {
+            let mut bytes = Vec::new();
+            quorate::Image::write(&host.node.freeze(), &mut bytes).expect("a vector is never full");
+            bytes
+        })
+        .collect();
+    assert_eq!(images[0], images[1]);
+    assert_eq!(images[1], images[2]);
+}
