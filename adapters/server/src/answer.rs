@@ -1,0 +1,87 @@
+//! Asking the store, and making a reply of what it says.
+
+use crate::command::Node;
+use crate::front::Front;
+use crate::resp::Value;
+use crate::session::{Call, Queued};
+use crate::store::{Store, Unavailable};
+use quorate::NodeId;
+use quorate::keyspace::{Answer, Command, Reply};
+use quorate::raft::Status;
+
+/// The version that clients that ask for one are told: that of the commands they may send.
+const REDIS_VERSION: &str = "7.0.0";
+
+/// Asks for something.
+pub(crate) async fn answer<S: Store>(front: &Front<S>, call: Call) -> Value {
+    match call {
+        Call::Ready(value) => value,
+        Call::Change(command, shape) => match front.store.command(command).await {
+            Ok(Reply::Answer(answer)) => shape.value(answer),
+            Ok(Reply::Answers(_) | Reply::Conflict) => unreachable!("a change has one answer"),
+            Err(unavailable) => error(unavailable),
+        },
+        Call::Execute(command, queue) => execute(front, command, queue).await,
+        Call::Query(query, shape) => match front.store.query(query).await {
+            Ok(answer) => shape.value(answer),
+            Err(unavailable) => error(unavailable),
+        },
+        Call::Node(Node::Info) => front.store.status().await.map_or_else(error, info),
+        Call::Node(Node::Status) => front.store.status().await.map_or_else(error, status),
+        Call::Node(Node::Members) => members(front).await,
+    }
+}
+
+async fn execute<S: Store>(front: &Front<S>, command: Command, queue: Vec<Queued>) -> Value {
+    let answers = match front.store.command(command).await {
+        Ok(Reply::Answers(answers)) => answers,
+        Ok(Reply::Conflict) => return Value::NullArray,
+        Ok(Reply::Answer(answer)) => return crate::command::Shape::Plain.value(answer),
+        Err(unavailable) => return error(unavailable),
+    };
+    let mut answers = answers.into_iter();
+    let mut value = |queued| match queued {
+        Queued::Fixed(value) => value,
+        Queued::Step(shape) => shape.value(answers.next().unwrap_or(Answer::Unmet)),
+    };
+    Value::Array(queue.into_iter().map(&mut value).collect())
+}
+
+fn info(status: Status) -> Value {
+    let version = env!("CARGO_PKG_VERSION");
+    Value::text(&format!(
+        "# Server\r\nredis_version:{REDIS_VERSION}\r\nquorate_version:{version}\r\nredis_mode:standalone\r\n\r\n\
+         # Replication\r\nrole:master\r\nconnected_slaves:0\r\n\r\n\
+         # Quorate\r\nnode:{}\r\nnode_role:{}\r\nterm:{}\r\ncommit:{}\r\napplied:{}\r\n",
+        status.id.get(),
+        status.role,
+        status.term.get(),
+        status.commit.get(),
+        status.applied.get(),
+    ))
+}
+
+fn status(status: Status) -> Value {
+    let number = |number| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
+    let pair = |name, value| (Value::text(name), value);
+    Value::Map(vec![
+        pair("id", number(status.id.get())),
+        pair("role", Value::text(&status.role.to_string())),
+        pair("term", number(status.term.get())),
+        pair("leader", status.leader.map(NodeId::get).map_or(Value::Null, number)),
+        pair("commit", number(status.commit.get())),
+        pair("applied", number(status.applied.get())),
+    ])
+}
+
+async fn members<S: Store>(front: &Front<S>) -> Value {
+    let member = |(id, address): (NodeId, Option<String>)| {
+        let address = address.map_or(Value::Null, |address| Value::text(&address));
+        Value::Array(vec![Value::Integer(i64::try_from(id.get()).unwrap_or(i64::MAX)), address])
+    };
+    Value::Array(front.members.list(&*front.store).await.into_iter().map(member).collect())
+}
+
+pub(crate) fn error(unavailable: Unavailable) -> Value {
+    Value::error(unavailable.to_string())
+}

@@ -1,0 +1,182 @@
+//! One client: requests in, replies out, in order.
+//!
+//! Requests that have arrived together are asked for together, as long as they are all changes or all queries: a
+//! query may not overtake the change before it, nor a change the query. Nothing more is read until all replies
+//! are written, so a client that does not read is not read from either, and what a connection holds is bounded.
+
+use crate::answer::{answer, error};
+use crate::front::Front;
+use crate::resp::{Protocol, Requests, Value};
+use crate::session::{Call, Session, Turn};
+use crate::store::Store;
+use bytes::BytesMut;
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::{FuturesOrdered, StreamExt};
+use quorate::keyspace::{Answer, Blob, Query};
+use std::io;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+/// How many requests of one connection are asked for at the same time.
+const IN_FLIGHT: usize = 128;
+/// How much is read at a time.
+const READ_BYTES: usize = 16 * 1024;
+/// Replies of this size are written without waiting for more.
+const WRITE_BYTES: usize = 64 * 1024;
+/// How long a client may take to read what it is sent.
+const WRITE_TIME: Duration = Duration::from_secs(30);
+
+/// What is asked for, in order, each with the protocol of its reply.
+type Pending<'f> = FuturesOrdered<BoxFuture<'f, (Value, Protocol)>>;
+
+/// A client.
+#[derive(Debug)]
+pub(crate) struct Connection<'f, S> {
+    front: &'f Front<S>,
+    socket: TcpStream,
+    session: Session,
+    requests: Requests,
+    out: BytesMut,
+}
+
+/// What a request may be asked for together with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Change,
+    Query,
+    Either,
+}
+
+const fn kind(call: &Call) -> Kind {
+    match call {
+        Call::Change(..) | Call::Execute(..) => Kind::Change,
+        Call::Query(..) => Kind::Query,
+        Call::Ready(_) | Call::Node(_) => Kind::Either,
+    }
+}
+
+impl<'f, S: Store> Connection<'f, S> {
+    pub(crate) fn new(front: &'f Front<S>, socket: TcpStream, id: i64) -> Self {
+        let (requests, out) = (Requests::default(), BytesMut::new());
+        Self { front, socket, session: Session::new(id), requests, out }
+    }
+
+    /// Serves the client until it goes, is told to go, or `stop` says so.
+    pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) -> io::Result<()> {
+        let mut pending = Pending::new();
+        loop {
+            let open = self.take_all(&mut pending).await?;
+            self.flush().await?;
+            if !open {
+                return Ok(());
+            }
+            let buffer = self.requests.buffer();
+            buffer.reserve(READ_BYTES);
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                read = self.socket.read_buf(buffer) => if read? == 0 {
+                    return Ok(());
+                },
+            }
+        }
+    }
+
+    /// Takes in all whole requests, and says whether to go on.
+    async fn take_all(&mut self, pending: &mut Pending<'f>) -> io::Result<bool> {
+        let (front, mut together) = (self.front, Kind::Either);
+        loop {
+            let session = &mut self.session;
+            let turn = match self.requests.next(|request| session.take(request, &front.scripts)) {
+                Ok(Some(turn)) => turn,
+                Ok(None) => break,
+                Err(error) => Turn::Close(Value::error(error.to_string())),
+            };
+            let call = match turn {
+                Turn::Call(call) => call,
+                Turn::Watch(keys) => {
+                    self.drain(pending).await?;
+                    Call::Ready(self.watch(keys).await)
+                }
+                Turn::Close(value) => {
+                    self.drain(pending).await?;
+                    value.encode(self.session.protocol(), &mut self.out);
+                    return Ok(false);
+                }
+            };
+            let kind = kind(&call);
+            let apart = kind != Kind::Either && together != Kind::Either && kind != together;
+            if apart || pending.len() == IN_FLIGHT {
+                self.drain(pending).await?;
+            }
+            together = if kind == Kind::Either { together } else { kind };
+            self.ask(pending, call);
+            if self.out.len() >= WRITE_BYTES {
+                self.flush().await?;
+            }
+        }
+        self.drain(pending).await?;
+        Ok(true)
+    }
+
+    /// Asks at once, so that what is asked takes effect in order.
+    fn ask(&mut self, pending: &mut Pending<'f>, call: Call) {
+        let (front, protocol) = (self.front, self.session.protocol());
+        match call {
+            Call::Ready(value) if pending.is_empty() => value.encode(protocol, &mut self.out),
+            call => {
+                let mut reply = async move { (answer(front, call).await, protocol) }.boxed();
+                match (&mut reply).now_or_never() {
+                    Some((value, protocol)) if pending.is_empty() => value.encode(protocol, &mut self.out),
+                    Some(ready) => pending.push_back(std::future::ready(ready).boxed()),
+                    None => pending.push_back(reply),
+                }
+            }
+        }
+    }
+
+    /// Encodes the replies to all that is pending; what is ready is written before waiting for more.
+    async fn drain(&mut self, pending: &mut Pending<'f>) -> io::Result<()> {
+        while !pending.is_empty() {
+            let reply = match pending.next().now_or_never() {
+                Some(reply) => reply,
+                None => {
+                    self.flush().await?;
+                    pending.next().await
+                }
+            };
+            if let Some((value, protocol)) = reply {
+                value.encode(protocol, &mut self.out);
+            }
+            if self.out.len() >= WRITE_BYTES {
+                self.flush().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn watch(&mut self, keys: Vec<Blob>) -> Value {
+        for key in keys {
+            match self.front.store.query(Query::Revision { key: key.clone() }).await {
+                Ok(Answer::Revision(revision)) => self.session.watch(key, revision.map(|at| at.modified)),
+                Ok(Answer::Refused(refused)) => return crate::command::refusal(refused),
+                Ok(_) => unreachable!("the answer is as the query"),
+                Err(unavailable) => return error(unavailable),
+            }
+        }
+        Value::OK
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        if !self.out.is_empty() {
+            tokio::time::timeout(WRITE_TIME, self.socket.write_all(&self.out)).await??;
+            if self.out.capacity() > 2 * WRITE_BYTES {
+                self.out = BytesMut::new();
+            }
+            self.out.clear();
+        }
+        Ok(())
+    }
+}

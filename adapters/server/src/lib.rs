@@ -1,0 +1,28 @@
+//! The front end of `quorate`: a replicated keyspace, served to the clients of the Redis protocol.
+//!
+//! [`Front`] speaks the protocol and knows nothing of replication: it serves any [`Store`]. [`Single`] is one in
+//! memory, for tests.
+//!
+//! # Limits
+//!
+//! A request has at most 1,024 parts and 2 MiB; a longer one is a protocol error, after which the connection is
+//! closed. Within that, what a key, a value or a transaction may take is in [`quorate::keyspace::limits`], and
+//! what is beyond gets an error that names the limit. A connection holds no more than one such request and a read,
+//! 128 requests in flight, and one reply over 64 KiB. There are at most [`CONNECTIONS`] of them.
+
+mod answer;
+mod command;
+mod connection;
+mod front;
+mod members;
+mod resp;
+mod scripts;
+mod session;
+mod single;
+mod store;
+
+pub use front::{CONNECTIONS, Front};
+pub use members::Members;
+pub use resp::{Protocol, Value};
+pub use single::Single;
+pub use store::{Store, Unavailable};

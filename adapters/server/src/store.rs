@@ -1,0 +1,48 @@
+//! What is behind the front end.
+
+use quorate::keyspace::{Answer, Command, Query, Reply};
+use quorate::raft::Status;
+use std::fmt;
+use std::future::Future;
+
+/// A keyspace that takes commands and queries: a replicated one, or one in memory for a test.
+///
+/// Commands take effect in the order in which their futures are first polled. A query sees all commands that had
+/// ended when its future was first polled.
+pub trait Store: Send + Sync + 'static {
+    /// Carries out a command, durably and once.
+    fn command(&self, command: Command) -> impl Future<Output = Result<Reply, Unavailable>> + Send;
+
+    /// Answers a query from a state that is no older than the query.
+    fn query(&self, query: Query) -> impl Future<Output = Result<Answer, Unavailable>> + Send;
+
+    /// What this node knows of itself, without asking anyone.
+    fn status(&self) -> impl Future<Output = Result<Status, Unavailable>> + Send;
+}
+
+/// Why there is no reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unavailable {
+    /// Too much is in flight here already. Nothing was done.
+    Busy,
+    /// No quorum confirmed it in time. A command may still take effect, once.
+    Unconfirmed,
+    /// The node is stopping. A command may still take effect, once.
+    Stopped,
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Busy => "TRYAGAIN too many commands in flight on this node; nothing was done",
+            Self::Unconfirmed => {
+                "CLUSTERDOWN no quorum confirmed it in time; the outcome is unknown, a write may still take effect"
+            }
+            Self::Stopped => {
+                "CLUSTERDOWN this node is stopping; the outcome is unknown, a write may still take effect"
+            }
+        })
+    }
+}
+
+impl std::error::Error for Unavailable {}

@@ -1,0 +1,5 @@
+//! The front end over a socket, with a store in memory behind it.
+
+mod commands;
+mod connections;
+mod support;
