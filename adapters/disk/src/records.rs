@@ -1,0 +1,102 @@
+//! Reading the log back.
+
+use std::fmt;
+
+use crate::error::Error;
+use crate::format::{HEADER_BYTES, split_record};
+use crate::log::Log;
+use crate::segment::{Found, Segment};
+
+/// The durable records of a log, oldest first, from the newest restart on.
+///
+/// One batch is in memory at a time. After an error the iterator ends.
+pub struct Records<'a> {
+    log: &'a Log,
+    segment: Option<Segment>,
+    /// The one to be opened after `segment`.
+    next_segment: u64,
+    position: u64,
+    batch: u64,
+    body: Vec<u8>,
+    /// How much of `body` was handed out.
+    taken: usize,
+}
+
+impl<'a> Records<'a> {
+    pub(crate) fn new(log: &'a Log) -> Self {
+        let next_segment = log.tail.header.base;
+        Self { log, segment: None, next_segment, position: 0, batch: 0, body: Vec::new(), taken: 0 }
+    }
+
+    fn read_next(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        // At most once for each segment, and once for a batch.
+        while self.taken == self.body.len() {
+            let in_tail = self.next_segment > self.log.tail.header.number;
+            if in_tail && self.position == self.log.end {
+                return Ok(None);
+            }
+            if !self.read_batch()? {
+                self.open_segment()?;
+            }
+        }
+        let rest = &self.body[self.taken..];
+        let Some((record, left)) = split_record(rest) else { return Err(self.changed()) };
+        self.taken = self.body.len() - left.len();
+        Ok(Some(record.to_vec()))
+    }
+
+    fn open_segment(&mut self) -> Result<(), Error> {
+        let segment = Segment::open(&*self.log.directory, self.next_segment, self.log.identity)?;
+        self.next_segment += 1;
+        if self.segment.is_some() && segment.header.first_batch != self.batch {
+            return Err(self.changed());
+        }
+        (self.position, self.batch) = (HEADER_BYTES, segment.header.first_batch);
+        self.segment = Some(segment);
+        Ok(())
+    }
+
+    /// Reads the next batch; false before the first segment, and where one that is not the last ends.
+    fn read_batch(&mut self) -> Result<bool, Error> {
+        let Some(segment) = &self.segment else { return Ok(false) };
+        self.body.clear();
+        self.taken = 0;
+        match segment.read_batch(self.position, self.batch, &mut self.body)? {
+            Found::Batch { end, .. } => {
+                self.position = end;
+                self.batch += 1;
+                Ok(true)
+            }
+            Found::Nothing if segment.header.number < self.log.tail.header.number => Ok(false),
+            Found::Torn { .. } | Found::Nothing => Err(self.changed()),
+        }
+    }
+
+    fn changed(&self) -> Error {
+        let evidence = "a batch that was whole when the log was opened cannot be read any more";
+        self.segment.as_ref().unwrap_or(&self.log.tail).corrupt(self.position, evidence)
+    }
+}
+
+impl Iterator for Records<'_> {
+    type Item = Result<Vec<u8>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.read_next();
+        if next.is_err() {
+            // Ends the iteration: nothing is left of the last segment.
+            self.next_segment = self.log.tail.header.number + 1;
+            (self.position, self.taken) = (self.log.end, self.body.len());
+        }
+        next.transpose()
+    }
+}
+
+impl fmt::Debug for Records<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Records")
+            .field("batch", &self.batch)
+            .field("position", &self.position)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,173 @@
+//! A snapshot's file: a header, then its bytes in sectors that each carry their own checksum.
+//!
+//! A sector is written at once or not at all, so a last sector that is filled up later never loses what it had.
+
+use std::io;
+use std::sync::Arc;
+
+use crc32fast::Hasher;
+
+use crate::files::DataFile;
+use crate::format::{BadHeader, SNAPSHOT_MAGIC, decode_header, encode_header, header_bytes, u32_at};
+use crate::options::{Identity, SnapshotId};
+
+const SECTOR_BYTES: usize = 512;
+/// Bytes of the snapshot in a sector; its length and its checksum follow.
+const DATA_BYTES: usize = SECTOR_BYTES - 8;
+/// Sectors read at once.
+const CHUNK_SECTORS: usize = 128;
+const SNAPSHOT_FIELDS: usize = 3;
+
+/// The end of a snapshot that is being written.
+pub(crate) struct Sectors {
+    pub(crate) file: Arc<dyn DataFile>,
+    seed: u32,
+    /// Bytes of the snapshot so far.
+    pub(crate) bytes: u64,
+    /// What the last sector holds, if it is not full.
+    last: Vec<u8>,
+}
+
+impl Sectors {
+    pub(crate) fn new(file: Arc<dyn DataFile>, identity: Identity, term: u64, index: u64) -> Self {
+        Self { file, seed: seed(identity, term, index), bytes: 0, last: Vec::new() }
+    }
+
+    /// Goes on behind the sectors of the file that are whole.
+    pub(crate) fn resume(file: Arc<dyn DataFile>, identity: Identity, of: SnapshotId) -> io::Result<Self> {
+        let seed = seed(identity, of.term, of.index);
+        let mut whole = Self { file, seed, bytes: 0, last: Vec::new() };
+        let mut first = 0;
+        while let Some(sectors) = read_sectors(&*whole.file, first)? {
+            for (at, sector) in sectors.chunks(SECTOR_BYTES).enumerate() {
+                let Some(data) = decode_sector(seed, first + at as u64, sector) else { return Ok(whole) };
+                whole.bytes += data.len() as u64;
+                if data.len() < DATA_BYTES {
+                    whole.last = data.to_vec();
+                    return Ok(whole);
+                }
+            }
+            first += CHUNK_SECTORS as u64;
+        }
+        Ok(whole)
+    }
+
+    /// States whose snapshot it is, and which.
+    pub(crate) fn write_header(&self, identity: Identity, of: SnapshotId) -> io::Result<()> {
+        let header = encode_header(SNAPSHOT_MAGIC, identity, [of.term, of.index, of.size]);
+        self.file.write_at(&header, 0)
+    }
+
+    /// Writes `bytes` behind what there is. A failure changes nothing of that.
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let first = self.bytes / DATA_BYTES as u64;
+        let mut data = self.last.clone();
+        data.extend_from_slice(bytes);
+        let sectors = data.chunks(DATA_BYTES).zip(first..);
+        let encoded: Vec<u8> =
+            sectors.flat_map(|(data, sector)| encode_sector(self.seed, sector, data)).collect();
+        self.file.write_at(&encoded, position(first))?;
+        self.bytes += bytes.len() as u64;
+        self.last = data.split_off(data.len() - data.len() % DATA_BYTES);
+        Ok(())
+    }
+}
+
+/// Whose snapshot a file holds, and which.
+pub(crate) fn read_header(file: &dyn DataFile) -> io::Result<Result<(Identity, SnapshotId), BadHeader>> {
+    let mut bytes = [0; header_bytes(SNAPSHOT_FIELDS)];
+    let read = file.read_at(&mut bytes, 0)?;
+    let header = decode_header::<SNAPSHOT_FIELDS>(SNAPSHOT_MAGIC, &bytes[..read]);
+    Ok(header.map(|(identity, [term, index, size])| (identity, SnapshotId { term, index, size })))
+}
+
+/// Reads `bytes` bytes at `offset`; or where the sector is that is damaged.
+pub(crate) fn read(
+    file: &dyn DataFile,
+    identity: Identity,
+    of: SnapshotId,
+    offset: u64,
+    bytes: usize,
+) -> io::Result<Result<Vec<u8>, u64>> {
+    let seed = seed(identity, of.term, of.index);
+    let (mut first, mut skip) = (offset / DATA_BYTES as u64, (offset % DATA_BYTES as u64) as usize);
+    let mut found = Vec::new();
+    while found.len() < bytes {
+        let Some(sectors) = read_sectors(file, first)? else { return Ok(Err(position(first))) };
+        for (sector, number) in sectors.chunks(SECTOR_BYTES).zip(first..) {
+            let data = decode_sector(seed, number, sector).and_then(|data| data.get(skip..));
+            match data {
+                Some(data) if !data.is_empty() => {
+                    found.extend_from_slice(&data[..data.len().min(bytes - found.len())])
+                }
+                Some(_) | None => return Ok(Err(position(number))),
+            }
+            skip = 0;
+            if found.len() == bytes {
+                break;
+            }
+        }
+        first += CHUNK_SECTORS as u64;
+    }
+    Ok(Ok(found))
+}
+
+/// Some sectors from `first` on, the last one perhaps cut short; `None` at the end of the file.
+fn read_sectors(file: &dyn DataFile, first: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut sectors = vec![0; CHUNK_SECTORS * SECTOR_BYTES];
+    let read = file.read_at(&mut sectors, position(first))?;
+    sectors.truncate(read);
+    Ok((read > 0).then_some(sectors))
+}
+
+fn position(sector: u64) -> u64 {
+    (1 + sector) * SECTOR_BYTES as u64
+}
+
+/// What the checksum of a sector begins with, so that it is right in this snapshot only.
+fn seed(identity: Identity, term: u64, index: u64) -> u32 {
+    let mut hasher = Hasher::new();
+    for field in [identity.cluster, identity.node, term, index] {
+        hasher.update(&field.to_le_bytes());
+    }
+    hasher.finalize()
+}
+
+fn checksum(seed: u32, sector: u64, bytes: &[u8]) -> u32 {
+    let mut hasher = Hasher::new_with_initial(seed);
+    hasher.update(&sector.to_le_bytes());
+    hasher.update(bytes);
+    hasher.finalize()
+}
+
+fn encode_sector(seed: u32, sector: u64, data: &[u8]) -> [u8; SECTOR_BYTES] {
+    let mut bytes = [0; SECTOR_BYTES];
+    bytes[..data.len()].copy_from_slice(data);
+    bytes[DATA_BYTES..DATA_BYTES + 4].copy_from_slice(&(data.len() as u32).to_le_bytes());
+    let checksum = checksum(seed, sector, &bytes[..DATA_BYTES + 4]);
+    bytes[DATA_BYTES + 4..].copy_from_slice(&checksum.to_le_bytes());
+    bytes
+}
+
+fn decode_sector(seed: u32, sector: u64, bytes: &[u8]) -> Option<&[u8]> {
+    let whole = bytes.len() == SECTOR_BYTES
+        && u32_at(bytes, DATA_BYTES + 4) == checksum(seed, sector, &bytes[..DATA_BYTES + 4]);
+    let length = if whole { u32_at(bytes, DATA_BYTES) as usize } else { return None };
+    bytes[..DATA_BYTES].get(..length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_a_sector_are_those_of_version_1() {
+        let sector = encode_sector(seed(Identity { cluster: 1, node: 2 }, 3, 4), 5, b"piece");
+        assert_eq!(&sector[..5], b"piece");
+        assert!(sector[5..504].iter().all(|byte| *byte == 0));
+        assert_eq!(sector[504..], [5, 0, 0, 0, 0xE9, 0x32, 0x51, 0xED]);
+    }
+}
