@@ -31,6 +31,8 @@ mod sectors;
 mod segment;
 mod snapshot;
 mod spares;
+#[cfg(test)]
+mod tests;
 
 pub use error::Error;
 pub use log::Log;
