@@ -100,6 +100,16 @@ fn damage_before_a_newer_batch_is_a_fault_although_the_mark_is_old() {
 }
 
 #[test]
+fn damage_in_an_older_segment_is_told_where_it_is() {
+    let disk = small_log();
+    disk.tamper(names::MARK, |bytes| bytes[20] ^= 1);
+    let name = &segments(&disk)[0];
+    disk.tamper(name, |bytes| bytes[4096 + 24] ^= 1);
+    let Err(Error::Corrupt { file, offset, .. }) = open(&disk) else { panic!("cut in silence") };
+    assert_eq!((file.ends_with(name), offset), (true, 4096));
+}
+
+#[test]
 fn damage_in_the_first_batch_of_a_segment_is_a_fault_although_there_is_no_mark() {
     let disk = MemoryDisk::new();
     let (mut log, _) = open(&disk).unwrap();
