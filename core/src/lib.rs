@@ -20,6 +20,8 @@ mod host;
 mod id;
 #[cfg(all(feature = "alloc", feature = "serde"))]
 pub mod keyspace;
+#[cfg(feature = "serde")]
+pub mod lock;
 mod machine;
 pub mod quorum;
 pub mod raft;
