@@ -63,8 +63,9 @@ impl Slots {
         if self.0 == 0 {
             return None;
         }
-        let turn = slot as u32 % Self::MOST as u32;
-        Some(((self.0.rotate_right(turn).trailing_zeros() + turn) % Self::MOST as u32) as usize)
+        let turn = slot % Self::MOST;
+        let ahead = self.0 >> turn << turn;
+        Some(if ahead == 0 { self.0 } else { ahead }.trailing_zeros() as usize)
     }
 
     /// The slots, lowest first.
@@ -82,13 +83,14 @@ impl Slots {
 #[derive(Clone, Copy, Debug)]
 pub struct Quorum {
     voters: Slots,
+    majority: usize,
 }
 
 impl Quorum {
     /// A quorum system of these voters.
     #[must_use]
     pub const fn of(voters: Slots) -> Self {
-        Self { voters }
+        Self { voters, majority: voters.len() / 2 + 1 }
     }
 
     /// Whether `slot` has a vote.
@@ -100,20 +102,18 @@ impl Quorum {
     /// Whether these nodes are enough to decide.
     #[must_use]
     pub const fn is_met(&self, by: Slots) -> bool {
-        self.voters.and(by).len() * 2 > self.voters.len()
+        self.voters.and(by).len() >= self.majority
     }
 
     /// The largest number that enough nodes have reached, of those that `reached` tells for each slot.
     pub fn agreed<T: Ord + Copy>(&self, reached: impl Fn(usize) -> Option<T>) -> Option<T> {
-        self.voters.iter().filter_map(&reached).filter(|&mark| self.have(&reached, mark)).max()
+        self.voters.iter().filter_map(&reached).filter(|&mark| self.holds(mark, &reached)).max()
     }
 
-    fn have<T: Ord>(&self, reached: &impl Fn(usize) -> Option<T>, mark: T) -> bool {
+    /// Whether enough nodes have reached `mark`.
+    pub fn holds<T: Ord>(&self, mark: T, reached: impl Fn(usize) -> Option<T>) -> bool {
         let mut by = Slots::NONE;
-        self.voters
-            .iter()
-            .filter(|&slot| reached(slot).is_some_and(|at| at >= mark))
-            .for_each(|slot| by.insert(slot));
+        self.voters.iter().filter(|&slot| reached(slot).is_some_and(|at| at >= mark)).for_each(|slot| by.insert(slot));
         self.is_met(by)
     }
 }

@@ -120,7 +120,8 @@ pub struct Raft<C: Command, S: Space> {
     /// Peers that something waits for a receipt for.
     gated: Slots,
     turn: usize,
-    status_told: Option<(Role, Term, Option<usize>)>,
+    /// Whether role, term or leader changed.
+    status_due: bool,
     counters: Counters,
 }
 

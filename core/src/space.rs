@@ -97,12 +97,15 @@ pub trait Window<T>: Default + Debug {
 
     /// The items from `from` to before `to`, in two parts; what does not exist is left out.
     fn range(&self, from: usize, to: usize) -> (&[T], &[T]) {
+        if from >= to {
+            return (&[], &[]);
+        }
         let (a, b) = self.as_slices();
-        let part = |slice: &'_ [T], offset: usize| {
-            let end = to.saturating_sub(offset).min(slice.len());
-            (from.saturating_sub(offset).min(end), end)
-        };
-        let ((a0, a1), (b0, b1)) = (part(a, 0), part(b, a.len()));
+        if let Some(part) = a.get(from..to) {
+            return (part, &[]);
+        }
+        let split = |at: usize| (at.min(a.len()), at.saturating_sub(a.len()).min(b.len()));
+        let ((a0, b0), (a1, b1)) = (split(from), split(to));
         (a.get(a0..a1).unwrap_or_default(), b.get(b0..b1).unwrap_or_default())
     }
 }

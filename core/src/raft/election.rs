@@ -94,6 +94,7 @@ impl<C: Command, S: Space> Raft<C, S> {
             self.vote = self.node(self.me);
             self.stage_state();
         }
+        self.status_due = true;
         self.forget_replies();
         self.restart_timer();
         self.beat = self.now.after_micros(self.config.heartbeat_micros());
@@ -138,6 +139,7 @@ impl<C: Command, S: Space> Raft<C, S> {
             heard: Slots::NONE,
             check: self.now.after_micros(self.config.election_micros()),
         });
+        self.status_due = true;
         self.beat = self.now.after_micros(self.config.heartbeat_micros());
         self.forget_replies();
         self.due = self.others();
@@ -154,6 +156,7 @@ impl<C: Command, S: Space> Raft<C, S> {
             self.vote = None;
             self.stage_state();
         }
+        self.status_due = true;
         self.forget_replies();
         self.due = Slots::NONE;
         self.gated = Slots::NONE;

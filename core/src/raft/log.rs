@@ -15,6 +15,8 @@ pub(super) struct Log<C: Command, S: Space> {
     /// The weight of all entries up to `base`, and up to `last`, since the machine began.
     base_end: u64,
     last_end: u64,
+    /// The epoch of the last entry.
+    last_mark: Mark,
     saved: Index,
     durable: Index,
 }
@@ -23,7 +25,7 @@ impl<C: Command, S: Space> Log<C, S> {
     /// Nothing after `base`, which is durable.
     pub(super) fn new(base: Position) -> Self {
         let (window, index) = (S::Window::default(), base.index);
-        Self { window, base, last: base, base_end: 0, last_end: 0, saved: index, durable: index }
+        Self { window, base, last: base, base_end: 0, last_end: 0, last_mark: Mark::default(), saved: index, durable: index }
     }
 
     /// The last entry that is in the snapshot.
@@ -97,7 +99,7 @@ impl<C: Command, S: Space> Log<C, S> {
         let at = Position { term: entry.term, index: self.last.index.next() };
         let end = self.last_end + weight(&entry);
         self.window.push_back(Held { item: entry, mark, end }).map_err(|held| held.item)?;
-        (self.last, self.last_end) = (at, end);
+        (self.last, self.last_end, self.last_mark) = (at, end, mark);
         Ok(at)
     }
 
@@ -106,7 +108,11 @@ impl<C: Command, S: Space> Log<C, S> {
         assert!(index >= self.base.index, "what is in a snapshot is not truncated");
         self.window.truncate(self.offset(index.next()));
         self.last_end = self.end(index);
-        self.last = Position { term: self.held(index).map_or(self.base.term, |held| held.item.term), index };
+        let (term, mark) = match self.held(index) {
+            Some(held) => (held.item.term, held.mark),
+            None => (self.base.term, Mark::default()),
+        };
+        (self.last, self.last_mark) = (Position { term, index }, mark);
         self.saved = self.saved.min(index);
         self.durable = self.durable.min(index);
     }
@@ -133,11 +139,12 @@ impl<C: Command, S: Space> Log<C, S> {
     /// An entry is durable with its own epoch only, so the receipt of an entry that was overwritten moves nothing.
     pub(super) fn advance_durable(&mut self, ledger: &Ledger) -> bool {
         let before = self.durable;
+        if self.saved == self.last.index && ledger.is_durable(self.last_mark) {
+            self.durable = self.saved;
+            return self.durable > before;
+        }
         let (front, back) = self.window.range(self.offset(before.next()), self.offset(self.saved.next()));
-        let done = |part: &[Held<Entry<C>>]| match part.last() {
-            Some(held) if ledger.is_durable(held.mark) => part.len(),
-            Some(_) | None => part.partition_point(|held| ledger.is_durable(held.mark)),
-        };
+        let done = |part: &[Held<Entry<C>>]| part.partition_point(|held| ledger.is_durable(held.mark));
         let mut count = done(front);
         if count == front.len() {
             count += done(back);

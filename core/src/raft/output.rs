@@ -4,6 +4,7 @@ use super::message::{Content, Entry, Message, Round};
 use super::record::Record;
 use super::role::{State, Status};
 use super::{Raft, ReadTicket};
+use crate::quorum::Slots;
 use crate::{Batch, Command, Index, NodeId, Output, Position, SnapshotId, Space, Write};
 
 /// What the application is told.
@@ -131,7 +132,7 @@ impl<C: Command, S: Space> Raft<C, S> {
                 State::Leader(_) => self.plan_append(to),
             });
             if let Some(sending) = sending {
-                self.turn = to + 1;
+                self.turn = (to + 1) % Slots::MOST;
                 return Some(Plan::Send { to, sending });
             }
             self.due.remove(to);
@@ -140,9 +141,7 @@ impl<C: Command, S: Space> Raft<C, S> {
     }
 
     fn plan_telling(&mut self) -> Option<Telling> {
-        let told = (self.role(), self.term, self.leader());
-        if self.status_told != Some(told) {
-            self.status_told = Some(told);
+        if core::mem::take(&mut self.status_due) {
             return Some(Telling::Status);
         }
         if let Some(load) = self.plan_load() {

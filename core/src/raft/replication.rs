@@ -202,6 +202,9 @@ impl<C: Command, S: Space> Raft<C, S> {
         if !matches!(progress.stage, Stage::Snapshot { .. }) {
             progress.next = reach.next();
         }
+        if reach == last {
+            self.due.remove(to);
+        }
         let prev = Position { term: self.log.term_at(after)?, index: after };
         Some(Sending::Append { prev, to: reach, round: leader.round, answer })
     }
@@ -223,6 +226,9 @@ impl<C: Command, S: Space> Raft<C, S> {
         if follower.answer || matched > follower.acknowledged {
             follower.answer = false;
             follower.acknowledged = matched;
+            if !follower.have && !self.reads.is_waiting() {
+                self.due.remove(to);
+            }
             return Some(Sending::Plain(Message::Accepted { term, matched, round }));
         }
         if follower.have {

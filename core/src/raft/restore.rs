@@ -80,7 +80,7 @@ impl<C: Command, S: Space> Raft<C, S> {
             due: Slots::NONE,
             gated: Slots::NONE,
             turn: 0,
-            status_told: None,
+            status_due: true,
             counters: Counters::default(),
             ledger,
             config,
