@@ -1,11 +1,14 @@
-//! How fast the driver is with a machine that does next to nothing: `cargo run --release -p quorate-tokio --example
-//! throughput`. Storage is memory, so what is measured is the way from the asker to the machine, to the storage
-//! thread, over TCP to the peers, and back.
+//! How fast the driver is with a machine that does next to nothing:
+//! `cargo run --release -p quorate-tokio --example throughput [DIRECTORY]`.
+//!
+//! Without a directory storage is memory, so what is measured is the way from the asker to the machine, to the
+//! storage thread, over TCP to the peers, and back. With one, each node keeps its records there, synced.
 
 #[allow(dead_code, unreachable_pub, missing_docs, reason = "shared with the tests")]
 #[path = "../tests/common/adder.rs"]
 mod adder;
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use adder::{Adder, Request, Settings};
@@ -15,15 +18,21 @@ use tokio::net::TcpListener;
 
 const REQUESTS: u64 = 400_000;
 
+/// With a disk that syncs, fewer will do.
+const DURABLE_REQUESTS: u64 = 50_000;
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let directory = std::env::args_os().nth(1).map(PathBuf::from);
+    let most = if directory.is_some() { DURABLE_REQUESTS } else { REQUESTS };
     println!("{:>5} {:>7} {:>12} {:>14} {:>10}", "nodes", "askers", "requests/s", "requests/sync", "us each");
     for nodes in [1, 3] {
         for askers in [1, 16, 64, 256] {
-            let running = start(nodes).await?;
+            let directory = directory.as_ref().map(|directory| directory.join(format!("{nodes}-{askers}")));
+            let running = start(nodes, directory).await?;
             let handle = running[0].handle().clone();
             handle.request(Request::Add(1)).await?;
-            let requests = if askers == 1 { REQUESTS / 20 } else { REQUESTS };
+            let requests = if askers == 1 { most / 20 } else { most };
             let seconds = measure(&handle, askers, requests).await?;
             let counters = handle.counters();
             println!(
@@ -40,7 +49,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-async fn start(nodes: u64) -> Result<Vec<Node<Adder>>, Box<dyn std::error::Error>> {
+async fn start(
+    nodes: u64,
+    directory: Option<PathBuf>,
+) -> Result<Vec<Node<Adder>>, Box<dyn std::error::Error>> {
     let ids: Vec<_> = (1..=nodes).map(NodeId::new).collect();
     let mut listeners = Vec::new();
     let mut book = Vec::new();
@@ -54,7 +66,12 @@ async fn start(nodes: u64) -> Result<Vec<Node<Adder>>, Box<dyn std::error::Error
         let peers = ids.iter().copied().filter(|peer| peer != id).collect();
         let settings = Settings { id: *id, peers, window: 4096, snapshot_after: 0 };
         let node = Node::builder(ClusterId::new(1), *id, settings).peers(book.clone()).listener(listener);
-        running.push(node.start(MemoryDisk::default().open()).await?);
+        running.push(match &directory {
+            None => node.start(MemoryDisk::default().open()).await?,
+            Some(directory) => {
+                node.start_in(directory.join(id.to_string()), quorate_disk::Options::default()).await?
+            }
+        });
     }
     Ok(running)
 }

@@ -36,4 +36,6 @@ pub use handle::{Answer, Driven, Handle, RequestError};
 pub use limits::Limits;
 pub use node::{Builder, Node};
 pub use stop::{StartError, StopReason};
+#[cfg(unix)]
+pub use storage::DiskStorage;
 pub use storage::{Contents, MemoryDisk, SnapshotWriter, Storage, StorageError};

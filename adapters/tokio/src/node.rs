@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+#[cfg(unix)]
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use quorate::{ClusterId, NodeId, Stored};
@@ -19,8 +21,10 @@ use crate::inbox::Inbox;
 use crate::limits::Limits;
 use crate::runner::Runner;
 use crate::stop::{StartError, StopReason};
-use crate::storage::Storage;
+#[cfg(unix)]
+use crate::storage::DiskStorage;
 use crate::storage::thread::{self, Started};
+use crate::storage::{Storage, StorageError};
 use crate::transport::accept::{self, Reception};
 use crate::transport::dial::Dialer;
 use crate::transport::link::Link;
@@ -141,6 +145,32 @@ impl<M: Driven> Builder<M> {
     /// # Panics
     /// Outside a tokio runtime with time and network enabled.
     pub async fn start(self, storage: impl Storage) -> Result<Node<M>, StartError> {
+        self.start_with(|| Ok(Box::new(storage))).await
+    }
+
+    /// Like [`start`](Self::start), with storage in a directory, which is made if it is not there.
+    ///
+    /// # Errors
+    /// The address is taken, the directory is in use or another node's, or what it holds cannot be read or used.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with time and network enabled.
+    #[cfg(unix)]
+    pub async fn start_in(
+        self,
+        directory: impl Into<PathBuf>,
+        options: quorate_disk::Options,
+    ) -> Result<Node<M>, StartError> {
+        let (Identity { cluster, id }, directory) = (self.us, directory.into());
+        let open =
+            move || Ok(Box::new(DiskStorage::open(&directory, cluster, id, options)?) as Box<dyn Storage>);
+        self.start_with(open).await
+    }
+
+    async fn start_with(
+        self,
+        open: impl FnOnce() -> Result<Box<dyn Storage>, StorageError> + Send + 'static,
+    ) -> Result<Node<M>, StartError> {
         let Self { us, settings, peers, listen, limits, observer } = self;
         let listener = bind(listen).await?;
         let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
@@ -148,7 +178,7 @@ impl<M: Driven> Builder<M> {
         let name = format!("quorate-log-{}", us.id);
         let restore = move |storage: &mut dyn Storage| restore::<M>(&settings, clock, storage);
         let Started { machine, queue, completions, closed } =
-            thread::start(name, Box::new(storage), Arc::clone(&tally), restore).await?;
+            thread::start(name, Arc::clone(&tally), open, restore).await?;
 
         let links: BTreeMap<_, _> = peers.keys().map(|peer| (*peer, Arc::<Link>::default())).collect();
         let (piece_sender, pieces) = mpsc::channel(limits.incoming_pieces);

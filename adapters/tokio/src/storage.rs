@@ -6,9 +6,13 @@ use std::sync::Arc;
 
 use quorate::SnapshotId;
 
+#[cfg(unix)]
+mod disk;
 mod memory;
 pub(crate) mod thread;
 
+#[cfg(unix)]
+pub use disk::DiskStorage;
 pub use memory::MemoryDisk;
 
 /// An append-only log of records with snapshots beside it, for one node.

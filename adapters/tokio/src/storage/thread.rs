@@ -34,11 +34,12 @@ pub(crate) struct Started<M> {
     pub(crate) closed: oneshot::Receiver<()>,
 }
 
-/// Starts the thread, which restores the machine first: reading a long log must not block the runtime.
+/// Starts the thread, which opens storage and restores the machine first: reading a long log must not block the
+/// runtime.
 pub(crate) async fn start<M: Send + 'static>(
     name: String,
-    mut storage: Box<dyn Storage>,
     tally: Arc<Tally>,
+    open: impl FnOnce() -> Result<Box<dyn Storage>, StorageError> + Send + 'static,
     restore: impl FnOnce(&mut dyn Storage) -> Result<M, StartError> + Send + 'static,
 ) -> Result<Started<M>, StartError> {
     let queue = StorageQueue(Arc::default());
@@ -46,16 +47,19 @@ pub(crate) async fn start<M: Send + 'static>(
     let (restored, machine) = oneshot::channel();
     let (closing, closed) = oneshot::channel();
     let shared = Arc::clone(&queue.0);
+    let begin = move || {
+        let mut storage = open().map_err(StartError::Storage)?;
+        let machine = restore(&mut *storage)?;
+        Ok((storage, machine))
+    };
     let body = move || {
-        match restore(&mut *storage) {
-            Ok(machine) => {
+        match begin() {
+            Ok((mut storage, machine)) => {
                 // If nobody waits for the machine any more, its queue is closed, and the worker ends at once.
                 let _ = restored.send(Ok(machine));
                 Worker { storage: &mut *storage, completed, tally: &tally, writers: Vec::new() }.run(&shared);
-                drop(storage);
             }
             Err(error) => {
-                drop(storage);
                 let _ = restored.send(Err(error));
             }
         }
