@@ -18,6 +18,33 @@ use crate::storage::MemoryDisk;
 /// them: kill one, start it again, cut two off from each other, and see what is left.
 ///
 /// The nodes are numbered from 1. Dropped, they all stop.
+///
+/// ```
+/// use quorate::keyspace::{Answer, Change, Command, Keyspace, Reply};
+/// use quorate::replicated::{Outcome, Request, Settings};
+/// use quorate::{NodeId, Replicated, space::Heap};
+/// use quorate_tokio::{Handle, TestCluster};
+///
+/// type Store = Replicated<Keyspace, Heap<3, 1024>>;
+///
+/// async fn add_one(handle: &Handle<Store>) -> Result<Outcome<Keyspace>, Box<dyn std::error::Error>> {
+///     let add = Change::Add { key: "visits".into(), by: 1 };
+///     Ok(handle.request(Request::Command(Command::Change(add))).await?)
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut cluster = TestCluster::<Store>::start(3, Settings::new).await?;
+/// let (one, two) = (NodeId::new(1), NodeId::new(2));
+/// let first = add_one(cluster.handle(one)).await?;
+/// assert!(matches!(first, Outcome::Replied { reply: Reply::Answer(Answer::Integer(1)), .. }));
+///
+/// cluster.kill(one).await;
+/// let second = add_one(cluster.handle(two)).await?;
+/// assert!(matches!(second, Outcome::Replied { reply: Reply::Answer(Answer::Integer(2)), .. }));
+/// # Ok(())
+/// # }
+/// ```
 pub struct TestCluster<M: Driven> {
     members: BTreeMap<NodeId, Member<M>>,
     /// Pairs that do not hear each other, the smaller id first.
