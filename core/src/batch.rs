@@ -117,22 +117,24 @@ impl<'a, T> Batch<'a, T> {
         });
     }
 
-    /// The items, owned.
-    pub fn iter(&self) -> impl Iterator<Item = T> + use<'a, T>
+    /// Hands out each item in turn, owned, until one is not wanted any more.
+    ///
+    /// # Errors
+    /// What `take` said to stop.
+    pub fn try_take<E>(&self, mut take: impl FnMut(T) -> Result<(), E>) -> Result<(), E>
     where
         T: Clone,
     {
-        let (front, back, slice, mut bytes, len, next): Parts<'a, T> = match self.0 {
-            Form::Window(front, back) => (front, back, &[], &[], 0, |_| None),
-            Form::Slice(items) => (&[], &[], items, &[], 0, |_| None),
-            Form::Encoded { bytes, len, next } => (&[], &[], &[], bytes, len, next),
-        };
-        let held = front.iter().chain(back).map(|held| &held.item);
-        held.chain(slice).cloned().chain((0..len).map_while(move |_| next(&mut bytes)))
+        match self.0 {
+            Form::Window(front, back) => {
+                front.iter().try_for_each(|held| take(held.item.clone()))?;
+                back.iter().try_for_each(|held| take(held.item.clone()))
+            }
+            Form::Slice(items) => items.iter().try_for_each(|item| take(item.clone())),
+            Form::Encoded { mut bytes, len, next } => (0..len).map_while(|_| next(&mut bytes)).try_for_each(take),
+        }
     }
 }
-
-type Parts<'a, T> = (&'a [Held<T>], &'a [Held<T>], &'a [T], &'a [u8], usize, fn(&mut &[u8]) -> Option<T>);
 
 impl<T> Clone for Batch<'_, T> {
     fn clone(&self) -> Self {

@@ -75,7 +75,7 @@ use snapshot::{Incoming, Load, Outgoing};
 ///             raft.handle(now, Input::Saved(receipt));
 ///         }
 ///         Output::Send { .. } => unreachable!("there is nobody else"),
-///         Output::Event(event) => committed.extend(event.commands()),
+///         Output::Event(event) => event.for_each_command(|&command| committed.push(command)),
 ///     }
 ///     if raft.status().role == Role::Leader && raft.status().last.get() == 1 {
 ///         raft.request(now, Request::Propose(42)).unwrap();
@@ -317,7 +317,7 @@ impl<C: Command, S: Space> Raft<C, S> {
             Message::VoteReply { term, granted, pre } => self.on_vote_reply(from, term, granted, pre),
             Message::Append { prev, entries, commit, round, answer, .. } => {
                 if self.follow(from, round) {
-                    self.on_append(prev, entries, commit, answer);
+                    self.on_append(from, prev, entries, commit, answer);
                 }
             }
             Message::Accepted { matched, round, .. } => self.on_accepted(from, matched, round),
@@ -326,6 +326,7 @@ impl<C: Command, S: Space> Raft<C, S> {
             Message::Chunk { round, of, offset, bytes, .. } => {
                 if self.follow(from, round) {
                     self.on_chunk(of, offset, bytes);
+                    self.due.insert(from);
                 }
             }
             Message::Have { round, of, offset, .. } => self.on_have(from, of, offset, round),

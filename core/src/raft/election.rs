@@ -250,7 +250,7 @@ impl<C: Command, S: Space> Raft<C, S> {
     }
 
     /// The question for a vote, if this peer has to be asked.
-    pub(super) fn plan_ask_vote(&mut self, to: usize) -> Option<Sending<C>> {
+    pub(super) fn plan_ask_vote(&mut self, to: usize) -> Option<Sending> {
         let State::Candidate(candidate) = &mut self.state else { return None };
         if self.ledger.open(&candidate.gate).is_none() {
             self.gated.insert(to);
@@ -261,21 +261,21 @@ impl<C: Command, S: Space> Raft<C, S> {
         }
         candidate.ask.remove(to);
         let term = if candidate.pre { self.term.next() } else { self.term };
-        Some(Sending::Plain(Message::Vote { term, last: self.log.last(), pre: candidate.pre }))
+        Some(Sending::Vote { term, last: self.log.last(), pre: candidate.pre })
     }
 
     /// The reply that is owed to a peer, once what it depends on is durable.
-    pub(super) fn plan_reply(&mut self, to: usize) -> Option<Sending<C>> {
+    pub(super) fn plan_reply(&mut self, to: usize) -> Option<Sending> {
         let slot = self.replies.get_mut(to)?;
         let Some(&reply) = self.ledger.open(slot.as_ref()?) else {
             self.gated.insert(to);
             return None;
         };
         *slot = None;
-        Some(Sending::Plain(match reply {
-            Reply::Vote { term, granted, pre } => Message::VoteReply { term, granted, pre },
-            Reply::Stale => Message::Stale { term: self.term },
-        }))
+        Some(match reply {
+            Reply::Vote { term, granted, pre } => Sending::VoteReply { term, granted, pre },
+            Reply::Stale => Sending::Stale,
+        })
     }
 
     fn reply(&mut self, to: usize, reply: Reply) {

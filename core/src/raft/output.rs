@@ -5,7 +5,7 @@ use super::record::Record;
 use super::role::{State, Status};
 use super::{Raft, ReadTicket};
 use crate::quorum::Slots;
-use crate::{Batch, Command, Index, NodeId, Output, Position, SnapshotId, Space, Write};
+use crate::{Batch, Command, Index, NodeId, Output, Position, SnapshotId, Space, Term, Write};
 
 /// What the application is told.
 #[derive(Clone, Copy, Debug)]
@@ -45,24 +45,22 @@ pub enum Event<'a, C> {
     },
 }
 
-impl<'a, C: Command> Event<'a, C> {
-    /// The commands that this event tells are committed.
-    pub fn commands(&self) -> impl Iterator<Item = C> + use<'a, C> {
-        let entries = match self {
-            Self::Committed { entries, .. } => *entries,
-            Self::Readable { .. } | Self::Status(_) | Self::Load { .. } | Self::Read { .. } => Batch::empty(),
-        };
-        entries.iter().filter_map(|entry| match entry.content {
-            Content::Command(command) => Some(command),
-            Content::Empty => None,
-        })
+impl<C: Command> Event<'_, C> {
+    /// Shows the commands that this event tells are committed, if any.
+    pub fn for_each_command(&self, mut show: impl FnMut(&C)) {
+        if let Self::Committed { entries, .. } = self {
+            entries.for_each(|entry| match &entry.content {
+                Content::Command(command) => show(command),
+                Content::Empty => {}
+            });
+        }
     }
 }
 
 /// What is to be done, in numbers.
-pub(crate) enum Plan<C: 'static> {
+pub(crate) enum Plan {
     Save(Write<Saving>),
-    Send { to: usize, sending: Sending<C> },
+    Send { to: usize, sending: Sending },
     Tell(Telling),
 }
 
@@ -74,10 +72,18 @@ pub(crate) enum Saving {
     Chunk,
 }
 
-pub(crate) enum Sending<C: 'static> {
-    Plain(Message<'static, C>),
+/// A message in numbers, without the term. Small, since it is moved a few times on its way out.
+pub(crate) enum Sending {
+    Vote { term: Term, last: Position, pre: bool },
+    VoteReply { term: Term, granted: bool, pre: bool },
     Append { prev: Position, to: Index, round: Round, answer: bool },
+    Accepted { matched: Index, round: Round },
+    Rejected { prev: Index, hint: Position, round: Round },
+    Stale,
     Chunk { round: Round },
+    Have { of: SnapshotId, offset: u64, round: Round },
+    ReadIndex { id: u64 },
+    ReadAt { id: u64, index: Index },
 }
 
 pub(crate) enum Telling {
@@ -89,12 +95,17 @@ pub(crate) enum Telling {
 }
 
 impl<C: Command, S: Space> Raft<C, S> {
-    pub(crate) fn plan(&mut self) -> Option<Plan<C>> {
+    pub(crate) fn plan(&mut self) -> Option<Plan> {
         if self.ledger.has_unsaved() {
             return Some(Plan::Save(self.plan_save()));
         }
         self.begin_round();
-        self.plan_send().or_else(|| self.plan_telling().map(Plan::Tell))
+        if !self.due.is_empty()
+            && let Some(plan) = self.plan_send()
+        {
+            return Some(plan);
+        }
+        self.plan_telling().map(Plan::Tell)
     }
 
     /// The next record. The one that leaves nothing unsaved closes the epoch.
@@ -123,7 +134,7 @@ impl<C: Command, S: Space> Raft<C, S> {
         self.ledger.write(saving, closes)
     }
 
-    fn plan_send(&mut self) -> Option<Plan<C>> {
+    fn plan_send(&mut self) -> Option<Plan> {
         while let Some(to) = self.due.round_from(self.turn) {
             let sending = self.plan_reply(to).or_else(|| match &self.state {
                 State::Follower(follower) if follower.leader == Some(to) => self.plan_answer(to),
@@ -159,7 +170,7 @@ impl<C: Command, S: Space> Raft<C, S> {
         self.plan_read_chunk()
     }
 
-    pub(crate) fn show(&self, plan: Plan<C>) -> Output<Message<'_, C>, Record<'_, C>, Event<'_, C>> {
+    pub(crate) fn show(&self, plan: Plan) -> Output<Message<'_, C>, Record<'_, C>, Event<'_, C>> {
         match plan {
             Plan::Save(write) => Output::Save(write.map(|saving| self.show_record(saving))),
             Plan::Send { to, sending } => {
@@ -188,14 +199,22 @@ impl<C: Command, S: Space> Raft<C, S> {
         }
     }
 
-    fn show_message(&self, sending: Sending<C>) -> Message<'_, C> {
+    fn show_message(&self, sending: Sending) -> Message<'_, C> {
+        let term = self.term;
         match sending {
-            Sending::Plain(message) => message,
+            Sending::Vote { term, last, pre } => Message::Vote { term, last, pre },
+            Sending::VoteReply { term, granted, pre } => Message::VoteReply { term, granted, pre },
             Sending::Append { prev, to, round, answer } => {
                 let entries = self.log.entries(prev.index, to);
-                Message::Append { term: self.term, prev, entries, commit: self.commit, round, answer }
+                Message::Append { term, prev, entries, commit: self.commit, round, answer }
             }
+            Sending::Accepted { matched, round } => Message::Accepted { term, matched, round },
+            Sending::Rejected { prev, hint, round } => Message::Rejected { term, prev, hint, round },
+            Sending::Stale => Message::Stale { term },
             Sending::Chunk { round } => self.show_chunk(round),
+            Sending::Have { of, offset, round } => Message::Have { term, round, of, offset },
+            Sending::ReadIndex { id } => Message::ReadIndex { term, id },
+            Sending::ReadAt { id, index } => Message::ReadAt { term, id, index },
         }
     }
 

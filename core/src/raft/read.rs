@@ -6,11 +6,11 @@
 //! leader after the reads were asked.
 
 use super::Raft;
-use super::message::{Message, Round};
+use super::message::Round;
 use super::output::Sending;
 use super::peer::RemoteRead;
 use super::role::{Follower, State};
-use crate::{Command, Index, Instant, Space, Term};
+use crate::{Command, Index, Instant, Space};
 
 /// A read that was asked. Later ones are greater.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,13 +54,13 @@ impl Reads {
     }
 
     /// The question for the leader, when there is one to ask.
-    pub(super) fn plan_ask<C>(&mut self, term: Term) -> Option<Message<'static, C>> {
+    pub(super) fn plan_ask(&mut self) -> Option<Sending> {
         if self.batch.is_none() && self.is_waiting() {
             self.batch = Some(ReadBatch { through: self.asked, local: None, ask: true });
         }
         let batch = self.batch.as_mut().filter(|batch| batch.ask)?;
         batch.ask = false;
-        Some(Message::ReadIndex { term, id: batch.through })
+        Some(Sending::ReadIndex { id: batch.through })
     }
 
     fn settle(&mut self, through: u64, index: Index) {
@@ -182,10 +182,10 @@ impl<C: Command, S: Space> Raft<C, S> {
     }
 
     /// The answer to a follower's question, once it is confirmed.
-    pub(super) fn plan_read_at(&mut self, to: usize) -> Option<Sending<C>> {
+    pub(super) fn plan_read_at(&mut self, to: usize) -> Option<Sending> {
         let State::Leader(leader) = &mut self.state else { return None };
         let progress = leader.progress.get_mut(to)?;
         let RemoteRead { id, index, .. } = progress.read.take_if(|read| read.confirmed)?;
-        Some(Sending::Plain(Message::ReadAt { term: self.term, id, index }))
+        Some(Sending::ReadAt { id, index })
     }
 }

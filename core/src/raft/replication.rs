@@ -1,6 +1,6 @@
 //! Replication (Raft 5.3): appends on a follower, their answers on the leader.
 
-use super::message::{Content, Entry, Message, Round};
+use super::message::{Content, Entry, Round};
 use super::output::Sending;
 use super::peer::Stage;
 use super::role::{Follower, State};
@@ -44,12 +44,15 @@ impl<C: Command, S: Space> Raft<C, S> {
         if let State::Follower(follower) = &mut self.state {
             follower.round = follower.round.max(round);
         }
-        self.due.insert(from);
+        if self.reads.is_waiting() {
+            self.due.insert(from);
+        }
         true
     }
 
     pub(super) fn on_append(
         &mut self,
+        from: usize,
         prev: Position,
         entries: Batch<'_, Entry<C>>,
         commit: Index,
@@ -59,7 +62,7 @@ impl<C: Command, S: Space> Raft<C, S> {
         // What is in a snapshot is committed, so it agrees.
         let agrees = prev.index < base.index || self.log.has(prev);
         if !agrees {
-            return self.reject(prev);
+            return self.reject(from, prev);
         }
         let before = self.log.last();
         let Some(verified) = self.take_entries(prev, entries) else {
@@ -73,13 +76,16 @@ impl<C: Command, S: Space> Raft<C, S> {
         if let State::Follower(follower) = &mut self.state {
             follower.accepted = follower.accepted.max(verified);
             follower.answer |= answer || (nothing_new && !entries.is_empty());
+            if follower.answer {
+                self.due.insert(from);
+            }
         }
     }
 
     /// Takes in the entries after `prev`, as far as there is room; tells how far. `None` if no leader sends such.
     fn take_entries(&mut self, prev: Position, entries: Batch<'_, Entry<C>>) -> Option<Index> {
         let mut at = prev;
-        let taken = entries.iter().try_for_each(|entry| {
+        let taken = entries.try_take(|entry| {
             let here = Position { term: entry.term, index: at.index.next() };
             if entry.term < at.term || entry.term > self.term {
                 return Err(true);
@@ -114,11 +120,12 @@ impl<C: Command, S: Space> Raft<C, S> {
 
     /// Thesis 5.3 speaks of going back one entry at a time; naming the last entry that could agree goes back a term
     /// at a time.
-    fn reject(&mut self, prev: Position) {
+    fn reject(&mut self, from: usize, prev: Position) {
         let up_to = if prev.index > self.log.last().index { self.log.last().index } else { prev.index };
         let hint = self.log.find(up_to, prev.term).unwrap_or_else(|| self.log.base());
         if let State::Follower(follower) = &mut self.state {
             follower.rejected = Some((prev.index, hint));
+            self.due.insert(from);
         }
     }
 
@@ -130,8 +137,11 @@ impl<C: Command, S: Space> Raft<C, S> {
         }
         leader.heard.insert(from);
         let Some(progress) = leader.progress.get_mut(from) else { return };
+        let piped = matches!(progress.stage, Stage::Replicate);
         let news = progress.on_accepted(matched);
-        self.due.insert(from);
+        if !piped || progress.next <= self.log.last().index {
+            self.due.insert(from);
+        }
         self.on_round(from, round);
         if news {
             self.advance_commit(matched);
@@ -157,7 +167,7 @@ impl<C: Command, S: Space> Raft<C, S> {
     }
 
     /// What to send to a follower next, if anything.
-    pub(super) fn plan_append(&mut self, to: usize) -> Option<Sending<C>> {
+    pub(super) fn plan_append(&mut self, to: usize) -> Option<Sending> {
         if let Some(reply) = self.plan_read_at(to) {
             return Some(reply);
         }
@@ -210,17 +220,17 @@ impl<C: Command, S: Space> Raft<C, S> {
     }
 
     /// What to tell the leader next, if anything.
-    pub(super) fn plan_answer(&mut self, to: usize) -> Option<Sending<C>> {
+    pub(super) fn plan_answer(&mut self, to: usize) -> Option<Sending> {
         let State::Follower(follower) = &mut self.state else { return None };
         if !self.ledger.is_durable(self.state_mark) {
             // The term that an answer bears must be durable too.
             self.gated.insert(to);
             return None;
         }
-        let (term, round) = (self.term, follower.round);
+        let round = follower.round;
         if let Some((prev, hint)) = follower.rejected.take() {
             follower.answer = false;
-            return Some(Sending::Plain(Message::Rejected { term, prev, hint, round }));
+            return Some(Sending::Rejected { prev, hint, round });
         }
         let matched = follower.accepted.min(self.log.durable());
         if follower.answer || matched > follower.acknowledged {
@@ -229,15 +239,15 @@ impl<C: Command, S: Space> Raft<C, S> {
             if !follower.have && !self.reads.is_waiting() {
                 self.due.remove(to);
             }
-            return Some(Sending::Plain(Message::Accepted { term, matched, round }));
+            return Some(Sending::Accepted { matched, round });
         }
         if follower.have {
             follower.have = false;
             if let Some(have) = self.incoming.as_ref().map(|incoming| incoming.durable(&self.ledger)) {
                 let (of, offset) = have;
-                return Some(Sending::Plain(Message::Have { term, round, of, offset }));
+                return Some(Sending::Have { of, offset, round });
             }
         }
-        self.reads.plan_ask(term).map(Sending::Plain)
+        self.reads.plan_ask()
     }
 }

@@ -156,7 +156,7 @@ impl<C: Command, S: Space> Replay<C, S> {
             return Err(Fault::Gap { after: last, found: after.next() });
         }
         self.log.truncate(after);
-        let taken = entries.iter().try_for_each(|entry| {
+        let taken = entries.try_take(|entry| {
             let before = self.log.last().term;
             if entry.term < before {
                 return Err(Fault::TermWentBack { from: before, to: entry.term });

@@ -210,7 +210,7 @@ impl<C: Command, S: Space> Raft<C, S> {
         self.due.insert(to);
     }
 
-    pub(super) fn plan_chunk(&mut self, to: usize) -> Option<Sending<C>> {
+    pub(super) fn plan_chunk(&mut self, to: usize) -> Option<Sending> {
         let State::Leader(leader) = &self.state else { return None };
         let outgoing = self.outgoing.as_mut().filter(|outgoing| outgoing.to == to && !outgoing.sent)?;
         let progress = leader.progress.get(to)?;

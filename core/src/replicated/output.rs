@@ -96,7 +96,7 @@ type Shown<'a, M> =
 
 /// What is to be done, in numbers.
 pub(super) enum Plan<A: Application> {
-    Raft(RaftPlan<Stamped<A::Command>>),
+    Raft(RaftPlan),
     Forward { to: NodeId, from: usize, until: usize },
     Ended { ticket: Ticket, outcome: Outcome<A> },
     Notice(A::Notice),
@@ -210,7 +210,7 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
         if self.raft.first_as_leader().is_none() || !self.settings.raft.voters.contains(&from) {
             return;
         }
-        let _ = operations.iter().try_for_each(|operation| {
+        let _ = operations.try_take(|operation| {
             if self.is_done(&operation) || self.propose(operation) { Ok(()) } else { Err(()) }
         });
     }

@@ -133,13 +133,15 @@ impl Cluster {
                         host.told.last().map_or(first.get(), |last| last.0 + 1),
                         "no gaps"
                     );
-                    for (offset, entry) in entries.iter().enumerate() {
+                    let mut index = first.get();
+                    entries.for_each(|entry| {
                         let value = match entry.content {
                             quorate::raft::Content::Command(value) => value,
                             quorate::raft::Content::Empty => 0,
                         };
-                        host.told.push((first.get() + offset as u64, value));
-                    }
+                        host.told.push((index, value));
+                        index += 1;
+                    });
                 }
                 Output::Event(Event::Readable { through, from }) => {
                     host.readable.push(Event::Readable { through, from });
