@@ -1,50 +1,51 @@
 //! Asking the store, and making a reply of what it says.
 
-use crate::command::Node;
+use crate::command::{Node, Shape};
 use crate::front::Front;
 use crate::resp::Value;
-use crate::session::{Call, Queued};
+use crate::session::{Form, Queued};
 use crate::store::{Store, Unavailable};
 use quorate::NodeId;
-use quorate::keyspace::{Answer, Command, Reply};
+use quorate::keyspace::{Answer, Query, Reply};
 use quorate::raft::Status;
 
 /// The version that clients that ask for one are told: that of the commands they may send.
 const REDIS_VERSION: &str = "7.0.0";
 
-/// Asks for something.
-pub(crate) async fn answer<S: Store>(front: &Front<S>, call: Call) -> Value {
-    match call {
-        Call::Ready(value) => value,
-        Call::Change(command, shape) => match front.store.command(command).await {
-            Ok(Reply::Answer(answer)) => shape.value(answer),
-            Ok(Reply::Answers(_) | Reply::Conflict) => unreachable!("a change has one answer"),
-            Err(unavailable) => error(unavailable),
-        },
-        Call::Execute(command, queue) => execute(front, command, queue).await,
-        Call::Query(query, shape) => match front.store.query(query).await {
-            Ok(answer) => shape.value(answer),
-            Err(unavailable) => error(unavailable),
-        },
-        Call::Node(Node::Info) => front.store.status().await.map_or_else(error, info),
-        Call::Node(Node::Status) => front.store.status().await.map_or_else(error, status),
-        Call::Node(Node::Members) => members(front).await,
+/// Answers a query.
+pub(crate) async fn query<S: Store>(front: &Front<S>, query: Query, shape: Shape) -> Value {
+    match front.store.query(query).await {
+        Ok(answer) => shape.value(answer),
+        Err(unavailable) => error(unavailable),
     }
 }
 
-async fn execute<S: Store>(front: &Front<S>, command: Command, queue: Vec<Queued>) -> Value {
-    let answers = match front.store.command(command).await {
-        Ok(Reply::Answers(answers)) => answers,
-        Ok(Reply::Conflict) => return Value::NullArray,
-        Ok(Reply::Answer(answer)) => return crate::command::Shape::Plain.value(answer),
-        Err(unavailable) => return error(unavailable),
-    };
-    let mut answers = answers.into_iter();
-    let mut value = |queued| match queued {
-        Queued::Fixed(value) => value,
-        Queued::Step(shape) => shape.value(answers.next().unwrap_or(Answer::Unmet)),
-    };
-    Value::Array(queue.into_iter().map(&mut value).collect())
+/// Answers for the node itself.
+pub(crate) async fn node<S: Store>(front: &Front<S>, node: Node) -> Value {
+    match node {
+        Node::Info => front.store.status().await.map_or_else(error, info),
+        Node::Status => front.store.status().await.map_or_else(error, status),
+        Node::Members => members(front).await,
+    }
+}
+
+/// Makes what the client gets of the reply to a command.
+pub(crate) fn formed(form: Form, reply: Result<Reply, Unavailable>) -> Value {
+    match (form, reply) {
+        (_, Err(unavailable)) => error(unavailable),
+        (_, Ok(Reply::Conflict)) => Value::NullArray,
+        (Form::Change(shape), Ok(Reply::Answer(answer))) => shape.value(answer),
+        (Form::Queue(_), Ok(Reply::Answer(answer))) => Shape::Plain.value(answer),
+        (Form::Queue(queue), Ok(Reply::Answers(answers))) => {
+            let mut answers = answers.into_iter();
+            let value = |queued| match queued {
+                Queued::Fixed(value) => value,
+                Queued::Step(shape) => shape.value(answers.next().unwrap_or(Answer::Unmet)),
+            };
+            Value::Array(queue.into_iter().map(value).collect())
+        }
+        (Form::Change(_), Ok(Reply::Answers(_))) => unreachable!("a change has one answer"),
+    }
 }
 
 fn info(status: Status) -> Value {

@@ -4,16 +4,17 @@
 //! query may not overtake the change before it, nor a change the query. Nothing more is read until all replies
 //! are written, so a client that does not read is not read from either, and what a connection holds is bounded.
 
-use crate::answer::{answer, error};
+use crate::answer::{self, error};
 use crate::front::Front;
 use crate::resp::{Protocol, Requests, Value};
-use crate::session::{Call, Session, Turn};
+use crate::session::{Call, Form, Session, Turn};
 use crate::store::Store;
 use bytes::BytesMut;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesOrdered, StreamExt};
-use quorate::keyspace::{Answer, Blob, Query};
+use quorate::keyspace::{Answer, Blob, Command, Query};
 use std::io;
+use std::pin::pin;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -44,14 +45,14 @@ pub(crate) struct Connection<'f, S> {
 /// What a request may be asked for together with.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    Change,
+    Command,
     Query,
     Either,
 }
 
 const fn kind(call: &Call) -> Kind {
     match call {
-        Call::Change(..) | Call::Execute(..) => Kind::Change,
+        Call::Command(..) => Kind::Command,
         Call::Query(..) => Kind::Query,
         Call::Ready(_) | Call::Node(_) => Kind::Either,
     }
@@ -112,29 +113,49 @@ impl<'f, S: Store> Connection<'f, S> {
                 self.drain(pending).await?;
             }
             together = if kind == Kind::Either { together } else { kind };
-            self.ask(pending, call);
-            if self.out.len() >= WRITE_BYTES {
-                self.flush().await?;
-            }
+            self.ask(pending, call).await?;
         }
         self.drain(pending).await?;
         Ok(true)
     }
 
-    /// Asks at once, so that what is asked takes effect in order.
-    fn ask(&mut self, pending: &mut Pending<'f>, call: Call) {
+    async fn ask(&mut self, pending: &mut Pending<'f>, call: Call) -> io::Result<()> {
         let (front, protocol) = (self.front, self.session.protocol());
-        match call {
-            Call::Ready(value) if pending.is_empty() => value.encode(protocol, &mut self.out),
-            call => {
-                let mut reply = async move { (answer(front, call).await, protocol) }.boxed();
-                match (&mut reply).now_or_never() {
-                    Some((value, protocol)) if pending.is_empty() => value.encode(protocol, &mut self.out),
-                    Some(ready) => pending.push_back(std::future::ready(ready).boxed()),
-                    None => pending.push_back(reply),
-                }
+        let reply = match call {
+            Call::Ready(value) if pending.is_empty() => return self.put(&value, protocol).await,
+            Call::Ready(value) => std::future::ready((value, protocol)).boxed(),
+            Call::Command(command, form) => return self.hand_in(pending, command, form).await,
+            Call::Query(query, shape) => {
+                async move { (answer::query(front, query, shape).await, protocol) }.boxed()
             }
-        }
+            Call::Node(node) => async move { (answer::node(front, node).await, protocol) }.boxed(),
+        };
+        pending.push_back(reply);
+        Ok(())
+    }
+
+    /// Waits until the command is handed in, so that commands take effect in order; takes replies meanwhile, since
+    /// it may wait for those.
+    async fn hand_in(&mut self, pending: &mut Pending<'f>, command: Command, form: Form) -> io::Result<()> {
+        let (front, protocol) = (self.front, self.session.protocol());
+        let mut handed = pin!(front.store.command(command));
+        let handed = loop {
+            tokio::select! {
+                biased;
+                handed = &mut handed => break handed,
+                Some((value, protocol)) = pending.next() => self.put(&value, protocol).await?,
+            }
+        };
+        pending.push_back(match handed {
+            Ok(reply) => async move { (answer::formed(form, reply.await), protocol) }.boxed(),
+            Err(unavailable) => std::future::ready((error(unavailable), protocol)).boxed(),
+        });
+        Ok(())
+    }
+
+    async fn put(&mut self, value: &Value, protocol: Protocol) -> io::Result<()> {
+        value.encode(protocol, &mut self.out);
+        if self.out.len() >= WRITE_BYTES { self.flush().await } else { Ok(()) }
     }
 
     /// Encodes the replies to all that is pending; what is ready is written before waiting for more.
@@ -148,10 +169,7 @@ impl<'f, S: Store> Connection<'f, S> {
                 }
             };
             if let Some((value, protocol)) = reply {
-                value.encode(protocol, &mut self.out);
-            }
-            if self.out.len() >= WRITE_BYTES {
-                self.flush().await?;
+                self.put(&value, protocol).await?;
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! The front end of `quorate`: a replicated keyspace, served to the clients of the Redis protocol.
 //!
-//! [`Front`] speaks the protocol and knows nothing of replication: it serves any [`Store`]. [`Single`] is one in
-//! memory, for tests.
+//! [`Front`] speaks the protocol and knows nothing of replication: it serves any [`Store`]. [`Replica`] is one node of
+//! a replicated one, [`Single`] one in memory, for tests.
 //!
 //! # Limits
 //!
@@ -13,16 +13,20 @@
 mod answer;
 mod command;
 mod connection;
+mod disk;
 mod front;
 mod members;
+mod replica;
 mod resp;
 mod scripts;
 mod session;
 mod single;
 mod store;
 
+pub use disk::Disk;
 pub use front::{CONNECTIONS, Front};
 pub use members::Members;
+pub use replica::{PEERS, Plan, Replica};
 pub use resp::{Protocol, Value};
 pub use single::Single;
 pub use store::{Store, Unavailable};

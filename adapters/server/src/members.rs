@@ -71,7 +71,7 @@ impl Members {
         }
         let (condition, expiry) = (Condition::Always, Expiry::Never);
         let set = Change::Set { key, value, condition, expiry, previous: false };
-        match store.command(Command::Change(set)).await? {
+        match store.command(Command::Change(set)).await?.await? {
             Reply::Answer(Answer::Done) => Ok(()),
             Reply::Answer(_) | Reply::Answers(_) | Reply::Conflict => Err(Unavailable::Busy),
         }

@@ -23,14 +23,21 @@ pub(crate) enum Turn {
 pub(crate) enum Call {
     /// Nothing: this is the reply.
     Ready(Value),
-    /// A command of one step.
-    Change(Command, Shape),
-    /// A transaction.
-    Execute(Command, Vec<Queued>),
+    /// A command, and what becomes of its reply.
+    Command(Command, Form),
     /// A query.
     Query(Query, Shape),
     /// Of the node itself.
     Node(Node),
+}
+
+/// What becomes of the reply to a command.
+#[derive(Debug)]
+pub(crate) enum Form {
+    /// The reply to a change.
+    Change(Shape),
+    /// The replies to what was queued in a transaction.
+    Queue(Vec<Queued>),
 }
 
 /// The reply to come of a request inside a transaction.
@@ -96,7 +103,7 @@ impl Session {
             Action::Step(Step::Change(change), shape) => {
                 let command = Command::Change(change);
                 match command.check() {
-                    Ok(()) => Call::Change(command, shape),
+                    Ok(()) => Call::Command(command, Form::Change(shape)),
                     Err(refused) => Call::Ready(refusal(refused)),
                 }
             }
@@ -171,7 +178,7 @@ impl Session {
             Some(Draft { steps, queue, .. }) => {
                 let command = Command::Transaction(Transaction { watched, steps });
                 match command.check() {
-                    Ok(()) => Call::Execute(command, queue),
+                    Ok(()) => Call::Command(command, Form::Queue(queue)),
                     Err(refused) => Call::Ready(refusal(refused)),
                 }
             }

@@ -49,11 +49,14 @@ impl Single {
 }
 
 impl Store for Single {
-    async fn command(&self, command: Command) -> Result<Reply, Unavailable> {
+    async fn command(
+        &self,
+        command: Command,
+    ) -> Result<impl Future<Output = Result<Reply, Unavailable>> + use<>, Unavailable> {
         let mut state = self.state();
         state.index = state.index.next();
         let now = self.tick(&mut state);
-        Ok(state.keyspace.apply(now, &command))
+        Ok(std::future::ready(Ok(state.keyspace.apply(now, &command))))
     }
 
     async fn query(&self, query: Query) -> Result<Answer, Unavailable> {

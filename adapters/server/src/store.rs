@@ -7,11 +7,16 @@ use std::future::Future;
 
 /// A keyspace that takes commands and queries: a replicated one, or one in memory for a test.
 ///
-/// Commands take effect in the order in which their futures are first polled. A query sees all commands that had
-/// ended when its future was first polled.
+/// A query sees all commands whose replies were there when it was asked.
 pub trait Store: Send + Sync + 'static {
-    /// Carries out a command, durably and once.
-    fn command(&self, command: Command) -> impl Future<Output = Result<Reply, Unavailable>> + Send;
+    /// Hands a command in, waiting until there is room; it is carried out durably and once, and the future that comes
+    /// back ends in its reply. Commands take effect in the order in which they were handed in.
+    fn command(
+        &self,
+        command: Command,
+    ) -> impl Future<
+        Output = Result<impl Future<Output = Result<Reply, Unavailable>> + Send + use<Self>, Unavailable>,
+    > + Send;
 
     /// Answers a query from a state that is no older than the query.
     fn query(&self, query: Query) -> impl Future<Output = Result<Answer, Unavailable>> + Send;

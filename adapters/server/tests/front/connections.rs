@@ -74,13 +74,13 @@ async fn one_client_too_many_is_turned_away() {
 #[derive(Debug)]
 struct Slow {
     asked: Mutex<Vec<String>>,
-    go: Semaphore,
+    go: Arc<Semaphore>,
     outcome: Result<(), Unavailable>,
 }
 
 impl Slow {
     fn new(go: usize, outcome: Result<(), Unavailable>) -> Arc<Self> {
-        Arc::new(Self { asked: Mutex::default(), go: Semaphore::new(go), outcome })
+        Arc::new(Self { asked: Mutex::default(), go: Arc::new(Semaphore::new(go)), outcome })
     }
 
     fn ask(&self, what: String) {
@@ -90,26 +90,33 @@ impl Slow {
     fn asked(&self) -> Vec<String> {
         self.asked.lock().expect("no test panicked here").clone()
     }
+}
 
-    async fn wait(&self) -> Result<(), Unavailable> {
-        self.go.acquire().await.expect("never closed").forget();
-        self.outcome
-    }
+async fn wait(go: &Semaphore) {
+    go.acquire().await.expect("never closed").forget();
 }
 
 impl Store for Slow {
-    async fn command(&self, command: Command) -> Result<Reply, Unavailable> {
+    async fn command(
+        &self,
+        command: Command,
+    ) -> Result<impl Future<Output = Result<Reply, Unavailable>> + use<>, Unavailable> {
         if let Command::Change(Change::Add { by, .. }) = command {
             self.ask(format!("add {by}"));
         }
-        self.wait().await.map(|()| Reply::Answer(Answer::Done))
+        let (go, outcome) = (Arc::clone(&self.go), self.outcome);
+        Ok(async move {
+            wait(&go).await;
+            outcome.map(|()| Reply::Answer(Answer::Done))
+        })
     }
 
     async fn query(&self, query: Query) -> Result<Answer, Unavailable> {
         if let Query::Fence { .. } = query {
             self.ask("fence".to_owned());
         }
-        self.wait().await.map(|()| Answer::Value(None))
+        wait(&self.go).await;
+        self.outcome.map(|()| Answer::Value(None))
     }
 
     async fn status(&self) -> Result<Status, Unavailable> {

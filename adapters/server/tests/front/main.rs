@@ -2,4 +2,5 @@
 
 mod commands;
 mod connections;
+mod replicated;
 mod support;

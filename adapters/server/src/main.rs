@@ -1,0 +1,37 @@
+//! The `quorate` command.
+
+mod arguments;
+mod client;
+mod dev;
+mod serve;
+mod show;
+mod status;
+mod stop;
+
+use arguments::{Arguments, Command};
+use clap::Parser;
+use std::error::Error;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match run(arguments.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("quorate: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(command: Command) -> Result<(), Box<dyn Error + Send + Sync>> {
+    match command {
+        Command::Dev(arguments) => dev::run(arguments).await,
+        Command::Serve(arguments) => serve::run(arguments).await,
+        Command::Status(arguments) => status::run(&arguments).await,
+    }
+}
