@@ -101,7 +101,10 @@ impl<'a, T> Batch<'a, T> {
     /// What `visit` said to stop.
     pub fn try_for_each<E>(&self, mut visit: impl FnMut(&T) -> Result<(), E>) -> Result<(), E> {
         match self.0 {
-            Form::Window(front, back) => front.iter().chain(back).try_for_each(|held| visit(&held.item)),
+            Form::Window(front, back) => {
+                front.iter().try_for_each(|held| visit(&held.item))?;
+                back.iter().try_for_each(|held| visit(&held.item))
+            }
             Form::Slice(items) => items.iter().try_for_each(visit),
             Form::Encoded { mut bytes, len, next } => {
                 (0..len).map_while(|_| next(&mut bytes)).try_for_each(|item| visit(&item))

@@ -112,9 +112,8 @@ impl Quorum {
 
     /// Whether enough nodes have reached `mark`.
     pub fn holds<T: Ord>(&self, mark: T, reached: impl Fn(usize) -> Option<T>) -> bool {
-        let mut by = Slots::NONE;
-        self.voters.iter().filter(|&slot| reached(slot).is_some_and(|at| at >= mark)).for_each(|slot| by.insert(slot));
-        self.is_met(by)
+        let by = self.voters.iter().filter(|&slot| reached(slot).is_some_and(|at| at >= mark)).count();
+        by >= self.majority
     }
 }
 

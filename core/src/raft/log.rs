@@ -175,6 +175,9 @@ impl<C: Command, S: Space> Log<C, S> {
 
     /// The weight of the entries after `after` up to `to`.
     pub(super) fn weight_between(&self, after: Index, to: Index) -> u64 {
+        if after >= to {
+            return 0;
+        }
         self.end(to).saturating_sub(self.end(after))
     }
 

@@ -105,7 +105,7 @@ impl<C: Command, S: Space> Raft<C, S> {
         {
             return Some(plan);
         }
-        self.plan_telling().map(Plan::Tell)
+        self.plan_telling()
     }
 
     /// The next record. The one that leaves nothing unsaved closes the epoch.
@@ -136,12 +136,13 @@ impl<C: Command, S: Space> Raft<C, S> {
 
     fn plan_send(&mut self) -> Option<Plan> {
         while let Some(to) = self.due.round_from(self.turn) {
-            let sending = self.plan_reply(to).or_else(|| match &self.state {
-                State::Follower(follower) if follower.leader == Some(to) => self.plan_answer(to),
-                State::Follower(_) => None,
-                State::Candidate(_) => self.plan_ask_vote(to),
-                State::Leader(_) => self.plan_append(to),
-            });
+            let sending = match (self.plan_reply(to), &self.state) {
+                (Some(reply), _) => Some(reply),
+                (None, State::Follower(follower)) if follower.leader == Some(to) => self.plan_answer(to),
+                (None, State::Follower(_)) => None,
+                (None, State::Candidate(_)) => self.plan_ask_vote(to),
+                (None, State::Leader(_)) => self.plan_append(to),
+            };
             if let Some(sending) = sending {
                 self.turn = (to + 1) % Slots::MOST;
                 return Some(Plan::Send { to, sending });
@@ -151,23 +152,23 @@ impl<C: Command, S: Space> Raft<C, S> {
         None
     }
 
-    fn plan_telling(&mut self) -> Option<Telling> {
+    fn plan_telling(&mut self) -> Option<Plan> {
         if core::mem::take(&mut self.status_due) {
-            return Some(Telling::Status);
+            return Some(Plan::Tell(Telling::Status));
         }
-        if let Some(load) = self.plan_load() {
-            return Some(load);
+        if self.load.is_some() {
+            return self.plan_load().map(Plan::Tell);
         }
         // What is told is durable here, so a crash cannot make it untold.
         let (after, to) = (self.told, self.commit.min(self.log.durable()));
-        if self.load.is_none() && after < to {
+        if after < to {
             self.told = to;
-            return Some(Telling::Committed { after, to });
+            return Some(Plan::Tell(Telling::Committed { after, to }));
         }
         if let Some((through, from)) = self.reads.take_ready() {
-            return Some(Telling::Readable { through, from });
+            return Some(Plan::Tell(Telling::Readable { through, from }));
         }
-        self.plan_read_chunk()
+        self.plan_read_chunk().map(Plan::Tell)
     }
 
     pub(crate) fn show(&self, plan: Plan) -> Output<Message<'_, C>, Record<'_, C>, Event<'_, C>> {

@@ -211,8 +211,8 @@ impl<C: Command, S: Space> Raft<C, S> {
     }
 
     pub(super) fn plan_chunk(&mut self, to: usize) -> Option<Sending> {
-        let State::Leader(leader) = &self.state else { return None };
         let outgoing = self.outgoing.as_mut().filter(|outgoing| outgoing.to == to && !outgoing.sent)?;
+        let State::Leader(leader) = &self.state else { return None };
         let progress = leader.progress.get(to)?;
         outgoing.sent = true;
         let current = matches!(progress.stage, Stage::Snapshot { of, .. } if of == outgoing.of);
