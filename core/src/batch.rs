@@ -134,7 +134,9 @@ impl<'a, T> Batch<'a, T> {
                 back.iter().try_for_each(|held| take(held.item.clone()))
             }
             Form::Slice(items) => items.iter().try_for_each(|item| take(item.clone())),
-            Form::Encoded { mut bytes, len, next } => (0..len).map_while(|_| next(&mut bytes)).try_for_each(take),
+            Form::Encoded { mut bytes, len, next } => {
+                (0..len).map_while(|_| next(&mut bytes)).try_for_each(take)
+            }
         }
     }
 }

@@ -31,7 +31,11 @@ impl<C: Command, S: Space> Raft<C, S> {
         match message {
             // A pre-vote speaks of a term that has not begun.
             Message::Vote { pre: true, .. } | Message::VoteReply { pre: true, granted: true, .. } => false,
-            Message::Append { .. } | Message::Accepted { .. } | Message::Rejected { .. } if term == self.term => false,
+            Message::Append { .. } | Message::Accepted { .. } | Message::Rejected { .. }
+                if term == self.term =>
+            {
+                false
+            }
             // Thesis 4.2.3: who hears a leader lets nobody disturb it.
             Message::Vote { .. } if self.hears_leader() => true,
             _ if term > self.term => {

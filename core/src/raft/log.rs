@@ -25,7 +25,16 @@ impl<C: Command, S: Space> Log<C, S> {
     /// Nothing after `base`, which is durable.
     pub(super) fn new(base: Position) -> Self {
         let (window, index) = (S::Window::default(), base.index);
-        Self { window, base, last: base, base_end: 0, last_end: 0, last_mark: Mark::default(), saved: index, durable: index }
+        Self {
+            window,
+            base,
+            last: base,
+            base_end: 0,
+            last_end: 0,
+            last_mark: Mark::default(),
+            saved: index,
+            durable: index,
+        }
     }
 
     /// The last entry that is in the snapshot.
