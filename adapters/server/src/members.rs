@@ -12,8 +12,6 @@ use std::time::Duration;
 
 /// How long to wait before an announcement that failed is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long a list waits for addresses that are not known yet.
-const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The nodes of a cluster, and where they listen for clients.
 #[derive(Debug)]
@@ -40,15 +38,14 @@ impl Members {
         }
     }
 
-    /// All nodes; those whose address is not known are looked up, if there is a quorum to ask.
+    /// All nodes; those whose address is not known are looked up in what this node has applied so far.
     pub(crate) async fn list<S: Store>(&self, store: &S) -> Vec<(NodeId, Option<String>)> {
         let known = self.known();
         let keys: Vec<_> = known.iter().map(|(id, _)| key(*id)).collect();
         if known.iter().all(|(_, address)| address.is_some()) {
             return known;
         }
-        let told = tokio::time::timeout(PATIENCE, store.query(Query::GetAll { keys })).await;
-        if let Ok(Ok(Answer::Values(told))) = told {
+        if let Ok(Answer::Values(told)) = store.peek(Query::GetAll { keys }).await {
             let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
             for ((_, address), told) in addresses.iter_mut().zip(told) {
                 let told = told.map(|told| String::from_utf8_lossy(&told).into_owned());

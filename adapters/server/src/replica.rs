@@ -7,7 +7,7 @@ use quorate::keyspace::{Answer, Command, Keyspace, Query, Reply};
 use quorate::raft::{self, Status};
 use quorate::replicated::{self, Outcome, Replicated, Request, Settings};
 use quorate::space::Heap;
-use quorate::{ClusterId, NodeId};
+use quorate::{Application, ClusterId, NodeId};
 use quorate_tokio::{Handle, Node, RequestError, StartError, StopReason};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -122,6 +122,11 @@ impl Store for Replica {
             Outcome::Failed(_) => Err(Unavailable::Unconfirmed),
             outcome => unreachable!("a query is answered: {outcome:?}"),
         }
+    }
+
+    async fn peek(&self, query: Query) -> Result<Answer, Unavailable> {
+        let look = move |machine: &Machine| machine.application().query(machine.time(), &query);
+        self.handle().inspect(look).await.map_err(|_| Unavailable::Stopped)
     }
 
     async fn status(&self) -> Result<Status, Unavailable> {

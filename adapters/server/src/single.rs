@@ -65,6 +65,10 @@ impl Store for Single {
         Ok(state.keyspace.query(now.time, &query))
     }
 
+    async fn peek(&self, query: Query) -> Result<Answer, Unavailable> {
+        self.query(query).await
+    }
+
     async fn status(&self) -> Result<Status, Unavailable> {
         let (id, last) = (NodeId::new(1), self.state().index);
         let (term, leader) = (Term::new(1), Some(id));

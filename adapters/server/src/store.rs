@@ -21,6 +21,9 @@ pub trait Store: Send + Sync + 'static {
     /// Answers a query from a state that is no older than the query.
     fn query(&self, query: Query) -> impl Future<Output = Result<Answer, Unavailable>> + Send;
 
+    /// Answers a query from the state of this node, however old, without asking anyone.
+    fn peek(&self, query: Query) -> impl Future<Output = Result<Answer, Unavailable>> + Send;
+
     /// What this node knows of itself, without asking anyone.
     fn status(&self) -> impl Future<Output = Result<Status, Unavailable>> + Send;
 }

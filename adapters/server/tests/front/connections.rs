@@ -119,6 +119,10 @@ impl Store for Slow {
         self.outcome.map(|()| Answer::Value(None))
     }
 
+    async fn peek(&self, _: Query) -> Result<Answer, Unavailable> {
+        Err(Unavailable::Stopped)
+    }
+
     async fn status(&self) -> Result<Status, Unavailable> {
         Err(Unavailable::Stopped)
     }
