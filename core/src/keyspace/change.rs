@@ -2,7 +2,7 @@
 
 use super::items::{Item, cost};
 use super::{Answer, Blob, Change, Condition, Expiry, Extension, Keyspace, Refused};
-use crate::{Moment, Timestamp};
+use crate::{Index, Moment, Timestamp};
 use alloc::string::ToString;
 use core::time::Duration;
 
@@ -24,13 +24,23 @@ fn integer(value: &[u8]) -> Option<i64> {
     (number.to_string() == text).then_some(number)
 }
 
+/// What is there before a value is written.
+#[derive(Clone, Copy)]
+struct Before {
+    cost: u64,
+    created: Index,
+    deadline: Option<Timestamp>,
+    /// Whether it is the value that is to be written, and was created on condition that there was none.
+    fenced: bool,
+}
+
 impl<const BYTES: u64> Keyspace<BYTES> {
     pub(super) fn change(&mut self, now: Moment, change: &Change) -> Answer {
         let done = match change {
             Change::Set { key, value, condition, expiry, previous } => {
-                let before = self.items.get(key).map(|item| item.value.clone());
+                let before = previous.then(|| self.items.get(key).map(|item| item.value.clone()));
                 let set = self.set(now, key, value, *condition, *expiry);
-                set.map(|answer| if *previous { Answer::Value(before) } else { answer })
+                set.map(|answer| before.map_or(answer, Answer::Value))
             }
             Change::Delete { keys } => Ok(self.delete(keys)),
             Change::Add { key, by } => self.add(now, key, *by),
@@ -62,7 +72,7 @@ impl<const BYTES: u64> Keyspace<BYTES> {
         condition: Condition,
         expiry: Expiry,
     ) -> Result<Answer, Refused> {
-        let before = self.items.get(key);
+        let before = self.before(key, value);
         let met = match condition {
             Condition::Always => true,
             Condition::IfAbsent => before.is_none(),
@@ -73,7 +83,7 @@ impl<const BYTES: u64> Keyspace<BYTES> {
         }
         let deadline = match expiry {
             Expiry::Never => None,
-            Expiry::Keep => before.and_then(|item| item.deadline),
+            Expiry::Keep => before.and_then(|before| before.deadline),
             Expiry::In { millis } => match gone(now.time, millis) {
                 Some(deadline) => Some(deadline),
                 None => {
@@ -82,8 +92,8 @@ impl<const BYTES: u64> Keyspace<BYTES> {
                 }
             },
         };
-        let fenced = condition == Condition::IfAbsent;
-        self.write(now, key, value, deadline, fenced)?;
+        let fenced = condition == Condition::IfAbsent || before.is_some_and(|before| before.fenced);
+        self.write(now, key, value, before, deadline, fenced)?;
         Ok(Answer::Done)
     }
 
@@ -92,15 +102,15 @@ impl<const BYTES: u64> Keyspace<BYTES> {
     }
 
     fn add(&mut self, now: Moment, key: &Blob, by: i64) -> Result<Answer, Refused> {
-        let before = self.items.get(key);
-        let deadline = before.and_then(|item| item.deadline);
-        let number = match before {
+        let number = match self.items.get(key) {
             Some(item) => integer(&item.value).ok_or(Refused::NotAnInteger)?,
             None => 0,
         };
         let sum = number.checked_add(by).ok_or(Refused::Overflow)?;
         let value = Blob::from(sum.to_string().as_str());
-        self.write(now, key, &value, deadline, false)?;
+        let before = self.before(key, &value);
+        let deadline = before.and_then(|before| before.deadline);
+        self.write(now, key, &value, before, deadline, before.is_some_and(|before| before.fenced))?;
         Ok(Answer::Integer(sum))
     }
 
@@ -183,10 +193,9 @@ impl<const BYTES: u64> Keyspace<BYTES> {
         }
         let added: u64 = keys.iter().map(|key| cost(key, value)).sum();
         self.room(added)?;
-
         if let Some(deadline) = gone(now.time, millis) {
             for key in keys {
-                self.write(now, key, value, Some(deadline), true)?;
+                self.write(now, key, value, self.before(key, value), Some(deadline), true)?;
             }
         }
         Ok(Answer::Integer(count(keys.len())))
@@ -207,23 +216,28 @@ impl<const BYTES: u64> Keyspace<BYTES> {
         }
     }
 
+    fn before(&self, key: &Blob, value: &Blob) -> Option<Before> {
+        self.items.get(key).map(|item| Before {
+            cost: cost(key, &item.value),
+            created: item.created,
+            deadline: item.deadline,
+            fenced: item.fenced && item.value == *value,
+        })
+    }
+
     fn write(
         &mut self,
         now: Moment,
         key: &Blob,
         value: &Blob,
+        before: Option<Before>,
         deadline: Option<Timestamp>,
         fenced: bool,
     ) -> Result<(), Refused> {
-        let before = self.items.get(key);
-        let (freed, created, kept) = match before {
-            Some(item) => (cost(key, &item.value), item.created, item.fenced && item.value == *value),
-            None => (0, now.index, false),
-        };
         // What shrinks is let through, however full it is.
-        self.room(cost(key, value).saturating_sub(freed))?;
-        let item =
-            Item { value: value.clone(), created, modified: now.index, deadline, fenced: fenced || kept };
+        self.room(cost(key, value).saturating_sub(before.map_or(0, |before| before.cost)))?;
+        let created = before.map_or(now.index, |before| before.created);
+        let item = Item { value: value.clone(), created, modified: now.index, deadline, fenced };
         self.items.put(key.clone(), item);
         Ok(())
     }
