@@ -52,6 +52,25 @@ async fn half_a_request_does_nothing() {
 }
 
 #[tokio::test]
+async fn a_client_that_does_not_read_holds_up_nobody_else() {
+    let served = serve(Arc::new(Single::default()), 100).await;
+    let mut slow = Client::connect(&served).await;
+    let value = "x".repeat(512 * 1024);
+    slow.converse(&[(&format!("SET k {value}"), "OK")]).await;
+    for _ in 0..64 {
+        slow.send("GET k").await;
+    }
+    let mut other = Client::connect(&served).await;
+    other.converse(&[("PING", "PONG"), ("DEL k", "1")]).await;
+    // What was answered while it did not read is no more than one reply and what sockets hold.
+    let mut answered = 0;
+    while answered < 64 && slow.reply().await.len() > value.len() {
+        answered += 1;
+    }
+    assert!((1..64).contains(&answered), "{answered} replies were made before anyone read them");
+}
+
+#[tokio::test]
 async fn one_client_too_many_is_turned_away() {
     let served = serve(Arc::new(Single::default()), 1).await;
     let mut first = Client::connect(&served).await;
