@@ -100,6 +100,9 @@ impl<C: Command, S: Space> Raft<C, S> {
         }
         let newest = snapshots.iter().max_by_key(|(of, have)| (of.at.index, *have));
         if let Some(&(of, have)) = newest.filter(|(of, _)| of.at.index > self.commit) {
+            if of.at.term > self.term {
+                return Err(Fault::TermWentBack { from: of.at.term, to: self.term });
+            }
             if have == of.size {
                 self.install(of);
             } else {

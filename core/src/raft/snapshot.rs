@@ -105,7 +105,8 @@ impl<C: Command, S: Space> Raft<C, S> {
         }
         follower.have = true;
         let end = offset.checked_add(bytes.len() as u64);
-        if bytes.is_empty() || end.is_none_or(|end| end > of.size) || bytes.len() > S::CHUNK {
+        let fits = !bytes.is_empty() && bytes.len() <= S::CHUNK && end.is_some_and(|end| end <= of.size);
+        if !fits || of.at.term > self.term {
             self.counters.nonsense += 1;
             return;
         }
