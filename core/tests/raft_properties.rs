@@ -174,7 +174,7 @@ fn restores(records: &[Vec<u8>], snapshots: &[(SnapshotId, u64)]) {
     let restored = <Node as Hosted>::restore(&Config::new(ids[0], &ids), 1, Instant::default(), stored);
     if let Ok(mut node) = restored {
         node.handle(Instant::from_micros(1_000_000), Input::Wake);
-        (0..50).for_each(|_| drop(node.poll()));
+        (0..50).for_each(|_| _ = node.poll());
     }
 }
 

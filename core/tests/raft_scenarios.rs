@@ -613,7 +613,7 @@ fn lost_and_doubled_chunks_do_not_matter() {
     let every_third = |flying: &Flying| {
         let chunk = matches!(flying.message(), Message::Chunk { .. });
         chunks.set(chunks.get() + u32::from(chunk));
-        chunk && chunks.get() % 3 == 0
+        chunk && chunks.get().is_multiple_of(3)
     };
     for _ in 0..20 {
         let doubled: Vec<_> = cluster.flying.clone();
