@@ -9,7 +9,7 @@ use quorate::{ClusterId, NodeId};
 use quorate_server::{Disk, Front, Members, Plan, Replica, Store};
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -109,7 +109,8 @@ async fn show(members: &[Member]) -> std::convert::Infallible {
         }
         match &mut lines {
             Some(table) => table.show(&nodes),
-            None => changed(&before, &nodes).for_each(|node| println!("{node}")),
+            // Whoever read this may have gone; the nodes need not.
+            None => changed(&before, &nodes).for_each(|node| drop(writeln!(std::io::stdout(), "{node}"))),
         }
         before = nodes;
         tokio::time::sleep(LOOK).await;
