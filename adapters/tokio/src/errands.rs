@@ -118,3 +118,66 @@ impl Finished {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quorate::codec::Sink;
+    use quorate::{Image, Index, Term};
+
+    struct Bytes(&'static [u8]);
+
+    impl Image for Bytes {
+        fn write(&self, sink: &mut dyn Sink) -> Result<(), Full> {
+            sink.put(self.0)
+        }
+    }
+
+    fn at(index: u64) -> Position {
+        Position { term: Term::new(1), index: Index::new(index) }
+    }
+
+    fn read(offset: u64) -> Errand<'static> {
+        let of = SnapshotId { at: at(9), size: 1000 };
+        Errand::Read { to: NodeId::new(2), of, offset, len: 4 }
+    }
+
+    #[test]
+    fn an_errand_that_comes_again_is_under_way_once_until_it_is_answered() {
+        let (mut errands, tally) = (Errands::default(), Tally::default());
+        for _ in 0..3 {
+            errands.take_up(read(0), &tally).expect("it fits");
+        }
+        assert_eq!(errands.ready.len(), 1);
+        let task = errands.ready.remove(0);
+        let finished = Finished { subject: task.subject, result: Outcome::Bytes(vec![0; 4]) };
+        assert!(matches!(errands.finish(&finished, &tally), Some(Done::Read { bytes: [0, 0, 0, 0], .. })));
+        errands.take_up(read(0), &tally).expect("it fits");
+        assert_eq!(errands.ready.len(), 1);
+    }
+
+    #[test]
+    fn errands_are_bounded_and_images_come_one_at_a_time() {
+        let (mut errands, tally) = (Errands::default(), Tally::default());
+        let image = Bytes(b"state");
+        for index in [1, 2] {
+            errands.take_up(Errand::Write { at: at(index), image: &image }, &tally).expect("it fits");
+        }
+        assert_eq!((errands.ready.len(), errands.ready[0].image.as_slice()), (1, &b"state"[..]));
+        for offset in 0..1000 {
+            errands.take_up(read(offset), &tally).expect("it fits");
+        }
+        assert_eq!(errands.ready.len(), LIMIT);
+        assert_eq!(tally.read().errands_dropped, 1 + 1000 - (LIMIT as u64 - 1));
+    }
+
+    #[test]
+    fn what_storage_no_longer_has_is_not_told_to_the_machine() {
+        let (mut errands, tally) = (Errands::default(), Tally::default());
+        for result in [Outcome::Missing, Outcome::Bytes(vec![0; 3])] {
+            errands.take_up(read(0), &tally).expect("it fits");
+            let finished = Finished { subject: errands.ready.remove(0).subject, result };
+            assert!(errands.finish(&finished, &tally).is_none(), "three bytes are not the four asked for");
+        }
+    }
+}

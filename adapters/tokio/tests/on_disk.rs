@@ -32,7 +32,7 @@ async fn snapshots_are_written_read_and_loaded_beside_the_log() {
     let node = start().await.expect("it starts");
     let mut sum = 0;
     while node.handle().counters().errands < 2 {
-        sum = soon("addition", add_one(node.handle())).await;
+        sum = add_one(node.handle()).await;
     }
     let outcome = soon("read", node.handle().request(Request::ReadSnapshot)).await.expect("the node runs");
     let Outcome::Bytes(bytes) = outcome else { panic!("no bytes") };

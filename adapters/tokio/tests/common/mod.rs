@@ -25,7 +25,7 @@ pub fn settings(id: NodeId, peers: &[NodeId]) -> Settings {
 
 /// Adds one and returns the sum.
 pub async fn add_one(handle: &Handle<Adder>) -> u64 {
-    match handle.request(Request::Add(1)).await.expect("the node runs") {
+    match soon("addition", handle.request(Request::Add(1))).await.expect("the node runs") {
         adder::Outcome::Added(sum) => sum,
         adder::Outcome::Bytes(bytes) => panic!("bytes for an addition: {bytes:?}"),
     }
