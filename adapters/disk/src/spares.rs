@@ -32,6 +32,12 @@ pub(crate) struct Spares {
     directory: Arc<dyn Directory>,
     segment_bytes: u64,
     reserve_bytes: u64,
+    progress: Arc<Progress>,
+}
+
+/// How far the making is. A thread that makes files lets go of the directory, and so of its lock, before it says here
+/// that it is done.
+struct Progress {
     state: Mutex<State>,
     made: Condvar,
 }
@@ -83,8 +89,7 @@ impl Spares {
             directory,
             segment_bytes,
             reserve_bytes,
-            state: state.into(),
-            made: Condvar::new(),
+            progress: Arc::new(Progress { state: state.into(), made: Condvar::new() }),
         }))
     }
 
@@ -98,7 +103,7 @@ impl Spares {
         // Each round waits for a file that is being made, or makes one: at most `SPARES` of them.
         while state.ready.len() <= keep {
             if state.making {
-                state = self.made.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self.progress.made.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
             if state.full_since.is_some_and(|since| since.elapsed() < RETRY) {
@@ -109,7 +114,7 @@ impl Spares {
             let made = self.make_spare();
             state = self.lock();
             state.making = false;
-            self.made.notify_all();
+            self.progress.made.notify_all();
             made.map_err(|source| Error::io(self.directory.path(), source))?;
         }
         let name = state.ready.pop_front();
@@ -153,10 +158,15 @@ impl Spares {
         }
         state.making = true;
         drop(state);
-        let spares = Arc::clone(self);
+        let (spares, progress) = (Arc::clone(self), Arc::clone(&self.progress));
+        let job = move || {
+            spares.make_all();
+            drop(spares);
+            progress.stop_making();
+        };
         // Without a thread the next `take` makes what it needs, so failures are told there.
-        if self.directory.spawn(Box::new(move || spares.make_all())).is_err() {
-            self.stop_making();
+        if self.directory.spawn(Box::new(job)).is_err() {
+            self.progress.stop_making();
         }
     }
 
@@ -174,7 +184,7 @@ impl Spares {
         let mut state = self.lock();
         state.closing = true;
         while state.making {
-            state = self.made.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.progress.made.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -182,18 +192,12 @@ impl Spares {
         // At most `SPARES` rounds, unless spares are taken meanwhile.
         while self.lock().ready.len() < SPARES {
             if self.make_spare().is_err() {
-                return self.stop_making();
+                return;
             }
         }
         if self.lock().reserve == Reserve::Missing && self.make(names::RESERVE, self.reserve_bytes).is_ok() {
             self.lock().reserve = Reserve::Held;
         }
-        self.stop_making();
-    }
-
-    fn stop_making(&self) {
-        self.lock().making = false;
-        self.made.notify_all();
     }
 
     fn make_spare(&self) -> io::Result<()> {
@@ -203,7 +207,7 @@ impl Spares {
         drop(state);
         self.make(&name, self.segment_bytes)?;
         self.lock().ready.push_back(name);
-        self.made.notify_all();
+        self.progress.made.notify_all();
         Ok(())
     }
 
@@ -234,6 +238,17 @@ impl Spares {
             filled += chunk as u64;
         }
         file.sync()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.progress.lock()
+    }
+}
+
+impl Progress {
+    fn stop_making(&self) {
+        self.lock().making = false;
+        self.made.notify_all();
     }
 
     /// The state is whole between any two statements, so a panic elsewhere does not spoil it.
