@@ -4,9 +4,10 @@
 mod common;
 
 use common::adder::{Adder, Outcome, Request, Settings};
-use common::{CLUSTER, ONE, TWO, add_one, node, settings, soon};
+use common::{CLUSTER, ONE, TWO, add_one, node, settings, soon, until};
+use quorate::{Index, Position, SnapshotId, Term};
 use quorate_disk::{Error, Options};
-use quorate_tokio::{Node, StartError, StopReason, StorageError};
+use quorate_tokio::{DiskStorage, Node, StartError, StopReason, Storage, StorageError};
 
 fn small() -> Options {
     Options { segment_bytes: 1 << 16, max_record_bytes: 1 << 12, reserve_bytes: 0, ..Options::default() }
@@ -39,6 +40,7 @@ async fn snapshots_are_written_read_and_loaded_beside_the_log() {
     soon("shutdown", node.shutdown()).await;
 
     let node = start().await.expect("it starts");
+    until("the snapshot is loaded", || node.handle().counters().errands == 1).await;
     assert_eq!(add_one(node.handle()).await, sum + 1);
     let loaded = node.handle().inspect(|adder| adder.loaded.clone()).await.expect("the node runs");
     assert_eq!(loaded, Some(bytes));
@@ -75,6 +77,26 @@ async fn a_full_disk_stops_the_node_and_loses_nothing() {
     assert!(matches!(error.cause().downcast_ref(), Some(Error::Full { .. })), "{error}");
     let node = node(ONE, &[]).start_in(directory.path(), small()).await.expect("it starts");
     assert!(add_one(node.handle()).await > sum);
+}
+
+#[test]
+fn a_piece_that_comes_again_is_skipped_as_far_as_it_is_known() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let open = || DiskStorage::open(directory.path(), CLUSTER, ONE, small());
+    let of = SnapshotId { at: Position { term: Term::new(1), index: Index::new(5) }, size: 6 };
+    let mut storage = open().expect("it opens");
+    storage.put_piece(of, 0, b"ab").expect("it is new");
+    storage.put_piece(of, 0, b"ab").expect("it is known");
+    storage.put_piece(of, 0, b"abcd").expect("a part of it is known");
+    assert!(storage.put_piece(of, 5, b"f").is_err(), "a gap");
+    storage.put_piece(of, 4, b"ef").expect("it is new");
+    // Nothing was synced so far: a restart that goes on from the snapshot sees to it.
+    storage.restart(b"goes on", Some(of)).expect("the snapshot is whole");
+    storage.sync().expect("it works");
+    assert_eq!(storage.read_snapshot(of, 1, 3).expect("it works"), Some(b"bcd".to_vec()));
+    drop(storage);
+    let contents = open().and_then(|mut storage| storage.load()).expect("it opens");
+    assert_eq!((contents.records, contents.snapshots), (vec![b"goes on".to_vec()], vec![(of, 6)]));
 }
 
 fn refusal(started: Result<Node<Adder>, StartError>) -> StorageError {

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::adder::{Adder, Message};
+use common::adder::{Adder, Message, Request};
 use common::{CLUSTER, ONE, TWO, add_one, node, settings, soon, until};
 use quorate::codec::{self, Header};
 use quorate::{ClusterId, Hosted, NodeId};
@@ -262,6 +262,20 @@ async fn a_cut_drops_what_is_said_and_a_heal_lets_it_through() {
     );
     cluster.heal(ONE, TWO);
     assert_eq!(soon("addition", adding).await.expect("no panic"), 2);
+}
+
+#[tokio::test]
+async fn a_cut_at_one_end_drops_both_directions() {
+    let cluster = TestCluster::<Adder>::start(2, settings).await.expect("it starts");
+    assert_eq!(add_one(cluster.handle(ONE)).await, 1);
+    assert_eq!(add_one(cluster.handle(TWO)).await, 1);
+    cluster.handle(ONE).set_cut(TWO, true);
+    for (id, other) in [(ONE, TWO), (TWO, ONE)] {
+        let adding = cluster.handle(id).request(Request::Add(1));
+        assert!(tokio::time::timeout(Duration::from_millis(100), adding).await.is_err(), "it was answered");
+        let total = cluster.handle(other).inspect(move |adder| adder.total(id)).await.expect("it runs");
+        assert_eq!(total, 1, "{other} heard {id}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -152,4 +152,14 @@ mod tests {
         post(&link, &Limits::default(), &tally, 10);
         assert_eq!((link.outgoing().bytes.len(), tally.read().dropped_unreachable), (0, 1));
     }
+    #[test]
+    fn what_was_said_before_a_connection_is_not_sent_over_the_next() {
+        let (link, tally) = (Link::default(), Tally::default());
+        link.set_connected(true);
+        post(&link, &Limits::default(), &tally, 10);
+        assert!(!link.outgoing().bytes.is_empty());
+        link.set_connected(false);
+        link.set_connected(true);
+        assert!(link.outgoing().bytes.is_empty());
+    }
 }
