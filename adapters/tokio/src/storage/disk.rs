@@ -14,8 +14,6 @@ use super::{Contents, SnapshotWriter, Storage, StorageError};
 pub struct DiskStorage {
     log: Log,
     found: Vec<(SnapshotId, u64)>,
-    /// Pieces of a snapshot were put since the last sync.
-    unsynced_pieces: bool,
 }
 
 impl DiskStorage {
@@ -35,7 +33,7 @@ impl DiskStorage {
             tracing::info!(bytes, "cut the torn end of the log: it was never acknowledged");
         }
         let found = recovered.snapshots.into_iter().map(|(of, bytes)| (from_disk(of), bytes)).collect();
-        Ok(Self { log, found, unsynced_pieces: false })
+        Ok(Self { log, found })
     }
 }
 
@@ -50,31 +48,15 @@ impl Storage for DiskStorage {
     }
 
     fn restart(&mut self, record: &[u8], keep: Option<SnapshotId>) -> Result<(), StorageError> {
-        if self.unsynced_pieces {
-            // The log keeps only what is durable.
-            self.sync()?;
-        }
         Ok(self.log.restart(record, keep.map(to_disk))?)
     }
 
     fn put_piece(&mut self, of: SnapshotId, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
-        self.unsynced_pieces = true;
-        match self.log.snapshot_write(to_disk(of), offset, bytes) {
-            // The machine forgot how much is here, and was sent it again. Snapshots of one position and size are equal.
-            Err(Error::OutOfOrder { next, .. }) if offset < next => {
-                let known = usize::try_from(next - offset).unwrap_or(usize::MAX);
-                match bytes.get(known..) {
-                    None | Some([]) => Ok(()),
-                    Some(rest) => Ok(self.log.snapshot_write(to_disk(of), next, rest)?),
-                }
-            }
-            written => Ok(written?),
-        }
+        Ok(self.log.snapshot_write(to_disk(of), offset, bytes)?)
     }
 
     fn sync(&mut self) -> Result<(), StorageError> {
         self.log.sync()?;
-        self.unsynced_pieces = false;
         Ok(())
     }
 
