@@ -35,6 +35,29 @@ use crate::writes::Writes;
 const CONTROLS: usize = 16;
 
 /// A node that is running. Dropped, it stops at once, as in a crash; [`shutdown`](Self::shutdown) is the polite way.
+///
+/// ```
+/// use quorate::keyspace::{Answer, Keyspace, Query};
+/// use quorate::replicated::{Outcome, Request, Settings};
+/// use quorate::{ClusterId, NodeId, Replicated, space::Heap};
+/// use quorate_tokio::{MemoryDisk, Node, StopReason};
+///
+/// type Store = Replicated<Keyspace, Heap<1, 64>>;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let id = NodeId::new(1);
+/// let node = Node::<Store>::builder(ClusterId::new(1), id, Settings::new(id, &[id]))
+///     .start(MemoryDisk::default().open()) // or `.start_in("data", Default::default())`
+///     .await?;
+///
+/// let query = Request::Query(Query::Get { key: "nothing".into() });
+/// let outcome = node.handle().request(query).await?;
+/// assert!(matches!(outcome, Outcome::Answered(Answer::Value(None))));
+/// assert!(matches!(node.shutdown().await, StopReason::Shutdown));
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a node that is dropped stops as if it had crashed"]
 pub struct Node<M: Driven> {
     handle: Handle<M>,
