@@ -8,6 +8,58 @@
 //! nothing unsaved closes it and bears its mark, and a save before that bears the mark of the epoch before. So a
 //! receipt vouches for an epoch as a whole, and a completion that comes after its entries were overwritten
 //! vouches for nothing new: the new ones belong to a later epoch.
+//!
+//! What must not be done does not compile. A receipt cannot be made up:
+//!
+//! ```compile_fail,E0451
+//! let receipt = quorate::Receipt { mark: Default::default(), machine: 0 };
+//! ```
+//!
+//! nor copied, to vouch for one write twice:
+//!
+//! ```compile_fail,E0382
+//! fn twice(receipt: quorate::Receipt) -> (quorate::Receipt, quorate::Receipt) {
+//!     (receipt, receipt)
+//! }
+//! ```
+//!
+//! ```compile_fail,E0308
+//! fn twice(receipt: &quorate::Receipt) -> quorate::Receipt {
+//!     receipt.clone()
+//! }
+//! ```
+//!
+//! A write is spent when it is carried out, and so is the claim on it:
+//!
+//! ```compile_fail,E0382
+//! fn save(write: quorate::Write<u32>) {
+//!     let receipt = write.commit(|_| Ok::<_, ()>(()));
+//!     let (record, pending) = write.split();
+//! }
+//! ```
+//!
+//! ```compile_fail,E0382
+//! fn claim(pending: quorate::Pending) {
+//!     let receipt = pending.assert_durable();
+//!     let again = pending.assert_durable();
+//! }
+//! ```
+//!
+//! A write is made by a ledger, from a record and the claim that follows from it, and by nobody else:
+//!
+//! ```compile_fail,E0451
+//! fn forge(pending: quorate::Pending) -> quorate::Write<u32> {
+//!     quorate::Write { record: 7, pending }
+//! }
+//! ```
+//!
+//! and what is gated cannot be had before the gate is open:
+//!
+//! ```compile_fail,E0616
+//! let ledger = quorate::durable::Ledger::new(1);
+//! let vote = ledger.gate("granted");
+//! let early = vote.value;
+//! ```
 
 /// How far a machine's writes have got: the number of an epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,6 +132,18 @@ impl Pending {
 }
 
 /// A value that may not leave before what it depends on is durable.
+///
+/// ```
+/// let mut ledger = quorate::durable::Ledger::new(1);
+/// ledger.stage();
+/// let vote = ledger.gate("granted");
+/// assert_eq!(ledger.open(&vote), None);
+/// let write = ledger.write("a record", true);
+/// let receipt = write.commit(|_record| Ok::<_, ()>(()))?;
+/// ledger.accept(receipt);
+/// assert_eq!(ledger.open(&vote), Some(&"granted"));
+/// # Ok::<(), ()>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Gated<T> {
     value: T,
