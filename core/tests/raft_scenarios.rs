@@ -75,6 +75,55 @@ fn a_vote_waits_for_its_receipt() {
     assert!(said(&mut cluster, 3, 1).iter().any(|flying| is_vote(flying, true)));
 }
 
+#[test]
+fn a_vote_in_a_term_that_was_heard_of_before_waits_too() {
+    let mut cluster = Cluster::new(3);
+    say(&mut cluster, 1, 3, Message::Stale { term: term(2) });
+    cluster.sync(3);
+    say(&mut cluster, 1, 3, Message::Vote { term: term(2), last: Position::ORIGIN, pre: false });
+    assert!(cluster.flying.is_empty(), "the vote is not durable");
+    cluster.sync(3);
+    assert!(said(&mut cluster, 3, 1).iter().any(|flying| is_vote(flying, true)));
+    cluster.restart(3);
+    say(&mut cluster, 2, 3, Message::Vote { term: term(2), last: at(2, 9), pre: false });
+    cluster.sync(3);
+    assert!(!said(&mut cluster, 3, 2).iter().any(|flying| is_vote(flying, true)));
+}
+
+#[test]
+fn a_node_alone_leads_only_when_its_vote_is_durable() {
+    let mut cluster = Cluster::new(1);
+    cluster.slow.push(node(1));
+    cluster.campaign(1);
+    assert_eq!(cluster.raft(1).status().role, Role::Candidate);
+    cluster.sync(1);
+    assert_eq!(cluster.raft(1).status().role, Role::Leader);
+}
+
+#[test]
+fn a_candidate_asks_for_votes_only_when_its_term_is_durable() {
+    let mut cluster = Cluster::with(3, |config| config.pre_vote = false);
+    cluster.slow.push(node(1));
+    cluster.campaign(1);
+    assert_eq!(cluster.raft(1).status().role, Role::Candidate);
+    assert!(cluster.flying.is_empty(), "after a crash it could stand in this term again, with another log");
+    cluster.sync(1);
+    assert_eq!(cluster.flying.len(), 2);
+}
+
+#[test]
+fn who_hears_a_leader_neither_votes_nor_adopts_a_later_term() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    for pre in [false, true] {
+        say(&mut cluster, 3, 2, Message::Vote { term: term(9), last: at(9, 9), pre });
+        say(&mut cluster, 3, 1, Message::Vote { term: term(9), last: at(9, 9), pre });
+        cluster.run();
+    }
+    assert_eq!(cluster.raft(2).status().term.get(), 1);
+    assert_eq!(leader(&cluster), Some(1));
+}
+
 /// hashicorp/raft#661, tikv#8381: term and vote in two steps.
 #[test]
 fn nobody_votes_twice_in_a_term_whenever_it_crashes() {
