@@ -427,6 +427,69 @@ fn late_answers_do_not_take_back_what_matched() {
     );
 }
 
+/// What node `from` was heard to say is durable there.
+fn acknowledged(cluster: &mut Cluster, from: u64, to: u64) -> Vec<u64> {
+    let matched = |flying: &Flying| match flying.message() {
+        Message::Accepted { matched, .. } => Some(matched.get()),
+        _ => None,
+    };
+    said(cluster, from, to).iter().filter_map(matched).collect()
+}
+
+#[test]
+fn an_acknowledgement_claims_only_what_is_durable() {
+    let mut cluster = Cluster::new(3);
+    say(&mut cluster, 1, 2, append(1, Position::ORIGIN, &[], 0));
+    cluster.sync(2);
+    cluster.flying.clear();
+    say(&mut cluster, 1, 2, append(1, Position::ORIGIN, &[entry(1, 1), entry(1, 2)], 0));
+    assert_eq!(acknowledged(&mut cluster, 2, 1), [0], "it answers, and claims nothing");
+    cluster.sync(2);
+    assert_eq!(acknowledged(&mut cluster, 2, 1), [2]);
+}
+
+#[test]
+fn no_answer_bears_a_term_that_is_not_durable() {
+    let mut cluster = Cluster::new(3);
+    say(&mut cluster, 1, 2, append(4, Position::ORIGIN, &[], 0));
+    say(&mut cluster, 1, 2, append(4, at(3, 3), &[], 0));
+    assert!(cluster.flying.is_empty());
+    cluster.sync(2);
+    assert!(!cluster.flying.is_empty());
+}
+
+#[test]
+fn a_late_acknowledgement_takes_no_part_of_a_quorum_away() {
+    let mut cluster = Cluster::new(5);
+    cluster.elect(1);
+    cluster.propose(1, 1);
+    cluster.propose(1, 2);
+    cluster.flying.clear();
+    let accepted =
+        |matched| Message::Accepted { term: term(1), matched: Index::new(matched), round: Round::default() };
+    say(&mut cluster, 2, 1, accepted(3));
+    say(&mut cluster, 2, 1, accepted(1));
+    say(&mut cluster, 3, 1, accepted(3));
+    assert_eq!(cluster.raft(1).status().commit.get(), 3);
+}
+
+#[test]
+fn an_acknowledgement_does_not_send_again_what_is_under_way() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    for value in 1..=6 {
+        cluster.propose(1, value);
+    }
+    cluster.flying.clear();
+    let matched = Index::new(3);
+    say(&mut cluster, 2, 1, Message::Accepted { term: term(1), matched, round: Round::default() });
+    cluster.propose(1, 99);
+    for flying in said(&mut cluster, 1, 2) {
+        let Message::Append { prev, .. } = flying.message() else { panic!("a leader appends") };
+        assert_eq!(prev.index.get(), 7);
+    }
+}
+
 /// cockroach#60612: divergent tails were probed an entry at a time, for hours.
 #[test]
 fn divergent_logs_are_reconciled_in_round_trips_by_terms_not_entries() {
@@ -725,6 +788,33 @@ fn only_what_was_told_is_compacted() {
         let refusal = cluster.host(1).raft.request(now, Request::Compact(SnapshotId { at, size: 8 }));
         assert!(refusal.is_err(), "{at}");
     }
+}
+
+#[test]
+fn a_chunk_is_told_when_it_is_durable_and_in_order() {
+    let mut cluster = Cluster::new(3);
+    let of = SnapshotId { at: at(1, 10), size: 48 };
+    let bytes = [0; 16];
+    let mut chunk = |cluster: &mut Cluster, offset| {
+        let chunk = Message::Chunk { term: term(1), round: Round::default(), of, offset, bytes: &bytes };
+        say(cluster, 1, 2, chunk);
+        let have = |flying: &Flying| match flying.message() {
+            Message::Have { offset, .. } => Some(offset),
+            _ => None,
+        };
+        let told = said(cluster, 2, 1).iter().filter_map(have).next_back();
+        cluster.sync(2);
+        let told_later = said(cluster, 2, 1).iter().filter_map(have).next_back();
+        (told, told_later)
+    };
+    assert_eq!(chunk(&mut cluster, 0), (None, Some(16)), "the first one, not before it is durable");
+    assert_eq!(
+        chunk(&mut cluster, 32),
+        (Some(16), None),
+        "one is missing: what is here is told, and nothing taken in"
+    );
+    assert_eq!(chunk(&mut cluster, 16), (None, Some(32)));
+    assert_eq!(chunk(&mut cluster, 0), (Some(32), None), "a double");
 }
 
 #[test]

@@ -302,6 +302,20 @@ fn a_command_whose_message_was_lost_takes_effect_once() {
 }
 
 #[test]
+fn a_command_whose_message_is_doubled_takes_effect_once() {
+    let mut cluster = Cluster::new();
+    let follower = cluster.follower();
+    cluster.add(follower, 1);
+    let ticket = cluster.ask(follower, Request::Command(Ask::Add(5)));
+    let doubled = cluster.flying.clone();
+    cluster.flying.extend(doubled);
+    cluster.pass(Duration::from_secs(1));
+    let outcome = cluster.hosts[follower as usize - 1].outcomes.remove(&ticket);
+    assert!(matches!(outcome, Some(Outcome::Replied { reply: 6, .. })), "{outcome:?}");
+    assert!(matches!(cluster.done(follower, Request::Query(())), Outcome::Answered(6)));
+}
+
+#[test]
 fn a_command_outlives_the_leader_it_was_sent_to() {
     let mut cluster = Cluster::new();
     let (leader, follower) = (cluster.leader(), cluster.follower());

@@ -207,7 +207,7 @@ impl<C: Command, S: Space> Log<C, S> {
 
     /// Places from the front of the window.
     const fn offset(&self, index: Index) -> usize {
-        index.get().saturating_sub(self.base.index.get() + 1) as usize
+        index.get().saturating_sub(self.base.index.get()).saturating_sub(1) as usize
     }
 }
 

@@ -95,7 +95,7 @@ impl<C: Command, S: Space> Raft<C, S> {
     /// A follower asks on behalf of its reads.
     pub(super) fn on_read_index(&mut self, from: usize, id: u64) {
         let State::Leader(leader) = &mut self.state else { return };
-        let index = self.commit.max(leader.first);
+        let index = leader.read_index(self.commit);
         let Some(progress) = leader.progress.get_mut(from) else { return };
         // Asked again: the answer is on its way, or was lost with the asker's patience.
         if progress.read.is_some_and(|read| read.id == id && !read.confirmed) {
@@ -125,9 +125,8 @@ impl<C: Command, S: Space> Raft<C, S> {
         leader.wants_round = false;
         leader.round = Round(leader.round.0 + 1);
         let round = leader.round;
-        // Raft 8: not before an entry of the own term is committed is it known what all is.
         if self.reads.batch.is_none() && self.reads.is_waiting() {
-            let index = self.commit.max(leader.first);
+            let index = leader.read_index(self.commit);
             self.reads.batch =
                 Some(ReadBatch { through: self.reads.asked, local: Some((index, round)), ask: false });
         }

@@ -117,3 +117,11 @@ pub(super) struct Leader<S: Space> {
     pub(super) heard: Slots,
     pub(super) check: Instant,
 }
+
+impl<S: Space> Leader<S> {
+    /// From where on reads that were asked now may be served. Raft 8: not before an entry of the own term is committed
+    /// is it known what all is.
+    pub(super) fn read_index(&self, commit: Index) -> Index {
+        commit.max(self.first)
+    }
+}
