@@ -9,6 +9,7 @@ use crate::tally::Fault;
 use crate::world::{CLUSTER, Scene, World};
 use quorate::codec::{self, Header, Malformed};
 use quorate::{ClusterId, Done, Hosted, Input, NodeId, Output, Write};
+use std::collections::VecDeque;
 
 /// More outputs than any drain has.
 const MOST_OUTPUTS: u32 = 100_000;
@@ -181,21 +182,25 @@ impl<M: Hosted + 'static, S: Subject<M>> World<M, S> {
         holds(most < MOST_OUTPUTS, "a poll is drained in bounded time", || "too many outputs".into())?;
         self.scene.hit(Fault::PartialDrain);
         self.scene.put_poll_off(node, &mut self.nodes[node]);
-        self.after_drain(node)
+        self.rest(node);
+        Ok(())
     }
 
     fn after_drain(&mut self, node: usize) -> Check {
-        self.begin_sync(node);
-        self.arm(node);
+        self.rest(node);
         let Self { nodes, scene, subject, .. } = self;
-        let node = &mut nodes[node];
-        if let Pace::Slow { each, busy } = &mut node.pace {
+        let Node { id, machine, .. } = &nodes[node];
+        machine.as_ref().map_or(Ok(()), |machine| subject.after_step(scene.at(*id), machine))
+    }
+
+    /// What a driver does when it stops polling: it has the disk sync, sets its alarm, and a slow one takes its time.
+    fn rest(&mut self, slot: usize) {
+        self.begin_sync(slot);
+        self.arm(slot);
+        let Node { pace, life, .. } = &mut self.nodes[slot];
+        if let Pace::Slow { each, busy } = pace {
             *busy = true;
-            scene.queue.after(*each, Happening::Resume { node: slot_of(node.id) as u8, life: node.life });
-        }
-        match &node.machine {
-            Some(machine) => subject.after_step(scene.at(node.id), machine),
-            None => Ok(()),
+            self.scene.queue.after(*each, Happening::Resume { node: slot as u8, life: *life });
         }
     }
 
@@ -211,7 +216,7 @@ impl<M: Hosted + 'static, S: Subject<M>> World<M, S> {
                     .trace
                     .tell(now, || format!("{id} saves {}", subject.tell(Told::Record(write.record()))));
                 subject.on_record(at, write.record())?;
-                if let Some(point) = scene.save::<M>(write, store, points) {
+                if let Some(point) = scene.save::<M>(write, store, points)? {
                     return Ok(Polled::Crash(point));
                 }
             }
@@ -227,9 +232,7 @@ impl<M: Hosted + 'static, S: Subject<M>> World<M, S> {
                     && jobs.len() < JOBS
                     && !jobs.iter().any(|job| job.is(&errand))
                 {
-                    jobs.push_back(Job::of(errand));
-                    let takes = scene.faults.disk.sync.draw(&mut scene.rng);
-                    scene.queue.after(takes, Happening::Errand { node: slot as u8, life: *life });
+                    scene.begin_job(slot, *life, jobs, Job::of(errand));
                 }
                 subject.on_event(at, event, desk)?;
             }
@@ -310,16 +313,16 @@ impl<M: Hosted + 'static, S: Subject<M>> World<M, S> {
         if self.nodes[slot].life != life || (!written && self.waits(slot, again)) {
             return Ok(());
         }
-        let Self { nodes, scene, .. } = self;
-        let Node { machine: Some(machine), jobs, store, clock, .. } = &mut nodes[slot] else { return Ok(()) };
+        let Self { nodes, scene, subject, .. } = self;
+        let Node { id, machine: Some(machine), jobs, store, clock, .. } = &mut nodes[slot] else {
+            return Ok(());
+        };
         let Some(job) = jobs.pop_front() else { return Ok(()) };
         let now = clock.read(scene.queue.now());
         let outcome = match job {
             Job::Write { at, bytes } => {
                 let id = store.add_snapshot(at, bytes);
-                jobs.push_back(Job::Written(id));
-                let takes = scene.faults.disk.sync.draw(&mut scene.rng);
-                scene.queue.after(takes, again);
+                scene.begin_job(slot, life, jobs, Job::Written(id));
                 return Ok(());
             }
             Job::Written(id) => machine.finish(now, Done::Written(id)),
@@ -332,6 +335,7 @@ impl<M: Hosted + 'static, S: Subject<M>> World<M, S> {
             }
             Job::Load { of } => {
                 let Some(bytes) = store.snapshot(of) else { return Ok(()) };
+                subject.on_load(scene.at(*id), of, bytes)?;
                 machine.finish(now, Done::Loaded { of, bytes })
             }
         };
@@ -367,15 +371,23 @@ impl Scene {
         write: Write<M::Record<'_>>,
         store: &mut Store,
         points: &mut Points,
-    ) -> Option<Fault> {
+    ) -> Result<Option<Fault>, Broken> {
         if points.pass() {
-            return Some(Fault::CrashBeforeWrite);
+            return Ok(Some(Fault::CrashBeforeWrite));
         }
         let (record, claim) = write.split();
         let encode = |log: &mut Vec<u8>| M::put_record(&record, log).expect("a vector is never full");
-        store.write(M::place(&record), claim, encode);
+        let written = store.write(M::place(&record), claim, encode);
+        written.map_err(|gap| Broken::new("pieces of a snapshot are placed in order", gap))?;
         self.trace.note_bytes(store.last_record());
-        points.pass().then_some(Fault::CrashBeforeDurable)
+        Ok(points.pass().then_some(Fault::CrashBeforeDurable))
+    }
+
+    /// Has the disk begin a job.
+    pub(crate) fn begin_job(&mut self, slot: usize, life: u32, jobs: &mut VecDeque<Job>, job: Job) {
+        jobs.push_back(job);
+        let takes = self.faults.disk.sync.draw(&mut self.rng);
+        self.queue.after(takes, Happening::Errand { node: slot as u8, life });
     }
 
     fn put_poll_off<M: Hosted>(&mut self, slot: usize, node: &mut Node<M>) {

@@ -20,6 +20,7 @@ mod network;
 mod node;
 mod process;
 mod queue;
+pub mod raft;
 mod script;
 mod store;
 mod subject;

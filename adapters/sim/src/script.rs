@@ -6,7 +6,7 @@ use crate::network::Fate;
 use crate::node::{Fuse, Pace};
 use crate::subject::{Ask, Check, Subject};
 use crate::world::{CLUSTER, World};
-use quorate::{Hosted, Instant, Machine, NodeId, codec};
+use quorate::{Hosted, Instant, Machine, NodeId, Position, codec};
 use std::time::Duration;
 
 /// Whether a message, from the first node to the second, is to be held.
@@ -101,6 +101,13 @@ impl<M: Hosted + 'static, S: Subject<M>> Script<M, S> {
     pub fn ask(&mut self, node: NodeId, tag: u64, request: M::Request) {
         let asked = self.world.on_ask(Ask { node, tag, request }).and_then(|()| self.world.clear_desk());
         self.expect(asked);
+    }
+
+    /// Has a node's disk write a snapshot, whose machine hears of it once it is durable.
+    pub fn write_snapshot(&mut self, node: NodeId, at: Position, bytes: Vec<u8>) {
+        self.world.desk.write_snapshot(node, at, bytes);
+        let written = self.world.clear_desk();
+        self.expect(written);
     }
 
     /// The machine of a node.

@@ -2,6 +2,7 @@
 
 use quorate::{Errand, Pending, Place, Position, Receipt, SnapshotId};
 use std::collections::VecDeque;
+use std::fmt;
 
 /// A write that is not known to be durable.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +19,22 @@ struct Snapshot {
     bytes: Vec<u8>,
     /// How many of the bytes survive a crash.
     durable: usize,
+    /// The number of the write with which it began. A restart before that does not concern it.
+    began: u64,
+}
+
+/// A piece of a snapshot that does not follow those before it.
+#[derive(Debug)]
+pub(crate) struct Gap {
+    of: SnapshotId,
+    offset: usize,
+    held: usize,
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a piece of {:?} at {}, {} bytes are there", self.of, self.offset, self.held)
+    }
 }
 
 /// Records, snapshots, and how far each is durable.
@@ -44,11 +61,19 @@ impl Store {
     }
 
     /// Writes what `place` says; a record of the log is what `encode` writes.
-    pub(crate) fn write(&mut self, place: Place<'_>, claim: Pending, encode: impl FnOnce(&mut Vec<u8>)) {
+    ///
+    /// # Errors
+    /// A piece of a snapshot that belongs beyond those that were placed before.
+    pub(crate) fn write(
+        &mut self,
+        place: Place<'_>,
+        claim: Pending,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), Gap> {
         let unsynced = match place {
             Place::Log => Unsynced::Record,
             Place::Restart { keep } => Unsynced::Restart { keep },
-            Place::Snapshot { of, offset, bytes } => self.place_piece(of, offset, bytes),
+            Place::Snapshot { of, offset, bytes } => self.place_piece(of, offset, bytes)?,
         };
         if matches!(place, Place::Log | Place::Restart { .. }) {
             encode(&mut self.log);
@@ -57,23 +82,29 @@ impl Store {
         self.unsynced.push_back(unsynced);
         self.issued += 1;
         self.claims.push_back((self.issued, claim));
+        Ok(())
     }
 
-    fn place_piece(&mut self, of: SnapshotId, offset: u64, bytes: &[u8]) -> Unsynced {
+    fn place_piece(&mut self, of: SnapshotId, offset: u64, bytes: &[u8]) -> Result<Unsynced, Gap> {
         let at = match self.snapshots.iter().position(|snapshot| snapshot.id == of) {
             Some(at) => at,
             None => {
-                self.snapshots.push(Snapshot { id: of, bytes: Vec::new(), durable: 0 });
+                self.snapshots.push(Snapshot { id: of, bytes: Vec::new(), durable: 0, began: 0 });
                 self.snapshots.len() - 1
             }
         };
-        let held = &mut self.snapshots[at].bytes;
         let offset = offset as usize;
-        assert!(offset <= held.len(), "a piece is placed beyond what was placed before");
+        if offset == 0 {
+            self.snapshots[at].began = self.issued + 1;
+        }
+        let held = &mut self.snapshots[at].bytes;
+        if offset > held.len() {
+            return Err(Gap { of, offset, held: held.len() });
+        }
         let end = offset + bytes.len();
         held.resize(held.len().max(end), 0);
         held[offset..end].copy_from_slice(bytes);
-        Unsynced::Piece { of, end }
+        Ok(Unsynced::Piece { of, end })
     }
 
     /// The last record of the log, as bytes.
@@ -87,13 +118,14 @@ impl Store {
         let count = upto.min(self.issued).saturating_sub(self.durable) as usize;
         for _ in 0..count {
             if let Some(write) = self.unsynced.pop_front() {
+                self.durable += 1;
                 self.settle(write);
             }
         }
-        self.durable += count as u64;
         count
     }
 
+    /// The write of number `self.durable` becomes durable.
     fn settle(&mut self, write: Unsynced) {
         match write {
             Unsynced::Record => self.durable_records += 1,
@@ -103,7 +135,8 @@ impl Store {
                     self.ends.drain(..=last_needless);
                 }
                 self.durable_records = 1;
-                self.snapshots.retain(|snapshot| Some(snapshot.id) == keep);
+                let number = self.durable;
+                self.snapshots.retain(|snapshot| Some(snapshot.id) == keep || snapshot.began > number);
                 self.reclaim();
             }
             Unsynced::Piece { of, end } => {
@@ -169,7 +202,7 @@ impl Store {
     pub(crate) fn add_snapshot(&mut self, at: Position, bytes: Vec<u8>) -> SnapshotId {
         let id = SnapshotId { at, size: bytes.len() as u64 };
         self.snapshots.retain(|snapshot| snapshot.id != id);
-        self.snapshots.push(Snapshot { id, durable: bytes.len(), bytes });
+        self.snapshots.push(Snapshot { id, durable: bytes.len(), bytes, began: self.issued + 1 });
         id
     }
 }
@@ -232,7 +265,7 @@ mod tests {
 
     fn write(store: &mut Store, place: Place<'_>, record: &[u8]) {
         let claim = Ledger::new(1).write((), true).split().1;
-        store.write(place, claim, |log| log.extend_from_slice(record));
+        store.write(place, claim, |log| log.extend_from_slice(record)).expect("no gap");
     }
 
     fn records(store: &Store) -> Vec<&[u8]> {

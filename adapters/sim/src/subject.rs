@@ -1,7 +1,7 @@
 //! What is particular to a kind of machine: what it is asked, and what must hold.
 
 use crate::tally::Tally;
-use quorate::{Hosted, Instant, Machine, NodeId, Rng};
+use quorate::{Hosted, Instant, Machine, NodeId, Position, Rng, SnapshotId};
 use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
@@ -66,16 +66,23 @@ pub struct Desk<M: Machine> {
     pub rng: Rng,
     pub(crate) asks: VecDeque<Ask<M>>,
     pub(crate) timers: Vec<(u64, u64)>,
+    pub(crate) images: Vec<(NodeId, Position, Vec<u8>)>,
 }
 
 impl<M: Machine> Desk<M> {
     pub(crate) const fn new(rng: Rng) -> Self {
-        Self { rng, asks: VecDeque::new(), timers: Vec::new() }
+        Self { rng, asks: VecDeque::new(), timers: Vec::new(), images: Vec::new() }
     }
 
     /// Asks a node for something, once the current step is done; [`Subject::on_answer`] hears of it by `tag`.
     pub fn ask(&mut self, node: NodeId, tag: u64, request: M::Request) {
         self.asks.push_back(Ask { node, tag, request });
+    }
+
+    /// Writes a snapshot beside a node's log; once it is durable, the machine is told that it is written. For machines
+    /// whose application is the subject itself.
+    pub fn write_snapshot(&mut self, node: NodeId, at: Position, bytes: Vec<u8>) {
+        self.images.push((node, at, bytes));
     }
 
     /// Has [`Subject::on_timer`] called with `timer` after a while.
@@ -178,6 +185,15 @@ pub trait Subject<M: Hosted> {
         Ok(())
     }
 
+    /// A node is about to start from a snapshot, whose bytes these are.
+    ///
+    /// # Errors
+    /// An invariant is broken.
+    fn on_load(&mut self, at: At, of: SnapshotId, bytes: &[u8]) -> Check {
+        let _ = (at, of, bytes);
+        Ok(())
+    }
+
     /// A node crashed. Its records that are not durable are lost, and what it was asked and has not answered.
     ///
     /// # Errors
@@ -196,8 +212,8 @@ pub trait Subject<M: Hosted> {
         Ok(())
     }
 
-    /// A step is over that concerned this machine. Called very often: what costs more than a few compares belongs
-    /// elsewhere.
+    /// A machine was polled until it had nothing more to do. Called very often: what costs more than a few compares
+    /// belongs elsewhere.
     ///
     /// # Errors
     /// An invariant is broken.

@@ -1,16 +1,19 @@
 //! The world: nodes, network, disks and clocks, moved on one happening at a time.
 
 use crate::clock::Clock;
+use crate::drive::slot_of;
 use crate::faults::Faults;
 use crate::network::Network;
 use crate::node::Node;
 use crate::queue::{Happening, Queue};
+use crate::store::Job;
 use crate::subject::{At, Broken, Check, Desk, Subject, holds};
 use crate::tally::{Fault, Tally};
 use crate::trace::Trace;
-use quorate::{ClusterId, Hosted, Instant, NodeId, Rng};
+use quorate::{ClusterId, Hosted, Instant, NodeId, Position, Rng};
 use std::fmt;
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The cluster of every world.
 pub(crate) const CLUSTER: ClusterId = ClusterId::new(0x5EED);
@@ -165,12 +168,18 @@ impl<M: Hosted + 'static, S: Subject<M>> World<M, S> {
         self.scene.trace.tell_to(Box::new(sink));
     }
 
-    /// Runs both phases.
+    /// Runs both phases. A panic of the machine is a violation like any other.
     ///
     /// # Errors
     /// An invariant is broken, or the liveness phase waits for something in vain.
     pub fn run(&mut self) -> Result<Report, Violation> {
-        self.through().map_err(|broken| self.violation(broken))?;
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.through()));
+        let check = outcome.unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            Err(Broken::new("nothing panics", text.unwrap_or_default()))
+        });
+        check.map_err(|broken| self.violation(broken))?;
         Ok(self.report())
     }
 
@@ -286,8 +295,23 @@ impl<M: Hosted + 'static, S: Subject<M>> World<M, S> {
             for (after, timer) in self.desk.timers.drain(..) {
                 self.scene.queue.after(after, Happening::Timer { timer });
             }
+            while let Some((node, at, bytes)) = self.desk.images.pop() {
+                self.write_image(slot_of(node), at, bytes);
+            }
             let Some(ask) = self.desk.asks.pop_front() else { return Ok(()) };
             self.on_ask(ask)?;
+        }
+    }
+}
+
+impl<M: Hosted, S> World<M, S> {
+    /// Has a node's disk write an image, one at a time, and none before the machine has said what follows from the
+    /// last one: what is written then is not meant by a restart that comes later.
+    fn write_image(&mut self, slot: usize, at: Position, bytes: Vec<u8>) {
+        let Node { machine, life, jobs, poll_is_due, .. } = &mut self.nodes[slot];
+        let writes = jobs.iter().any(|job| matches!(job, Job::Write { .. } | Job::Written(_)));
+        if machine.is_some() && !writes && !*poll_is_due {
+            self.scene.begin_job(slot, *life, jobs, Job::Write { at, bytes });
         }
     }
 }

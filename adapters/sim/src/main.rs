@@ -1,0 +1,31 @@
+//! Runs many seeded worlds of a machine and sums up what they reached.
+//!
+//! ```text
+//! quorate-sim --machine raft --nodes 5 --seeds 1000
+//! quorate-sim --machine raft --nodes 5 --seed 77 --trace steps.txt
+//! ```
+
+mod campaign;
+mod options;
+
+use campaign::Campaign;
+use clap::Parser;
+use options::{Machine, Options};
+use quorate_sim::raft;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let campaign = Campaign::new(&options);
+    let passed = match options.machine {
+        Machine::Raft => campaign.run::<raft::Machine, _>(raft::Proposals::new, |_| None),
+    };
+    match passed {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("quorate-sim: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
