@@ -101,6 +101,31 @@ fn an_entry_of_an_earlier_term_is_not_committed_by_counting() {
 }
 
 #[test]
+fn a_read_is_not_answered_by_what_an_earlier_life_asked() {
+    let mut play = play(3);
+    elect(&mut play, A);
+    run(&mut play, 50);
+    play.hold(|_, to, message| to == C && matches!(message, Message::ReadAt { .. }));
+    play.ask(C, 0, Request::Read);
+    run(&mut play, 50);
+    assert_eq!(play.held(), 1, "the answer is on its way");
+    play.crash(C);
+    propose(&mut play, A, 1);
+    run(&mut play, 50);
+    play.restart(C);
+    run(&mut play, 100);
+    play.hold(|from, _, message| from == C && matches!(message, Message::ReadIndex { .. }));
+    play.ask(C, 0, Request::Read);
+    run(&mut play, 10);
+    play.release(|_, _, message| matches!(message, Message::ReadAt { .. }));
+    run(&mut play, 50);
+    assert_eq!(play.subject().owed(C), 1, "what the earlier life asked answers nothing");
+    play.hold_no_more();
+    run(&mut play, 200);
+    assert_eq!(play.subject().owed(C), 0);
+}
+
+#[test]
 fn no_persistence_point_of_an_election_allows_a_second_vote() {
     let election = |crash: Option<u64>| {
         let mut play = play(3);

@@ -17,7 +17,7 @@ use crate::{Command, Index, Instant, Space};
 pub struct ReadTicket(pub(super) u64);
 
 /// The reads that were asked here.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Reads {
     asked: u64,
     settled: u64,
@@ -37,6 +37,14 @@ struct ReadBatch {
 }
 
 impl Reads {
+    /// None so far. They are numbered from a place that differs from life to life: an answer to an earlier life's
+    /// question is of an earlier time, and must not be taken for the answer to one of this life's.
+    pub(super) const fn of_life(brand: u64) -> Self {
+        // The upper half of the numbers is left to count in.
+        let asked = brand >> 1;
+        Self { asked, settled: asked, batch: None, ready: None }
+    }
+
     /// Whether reads were asked that are not settled.
     pub(super) const fn is_waiting(&self) -> bool {
         self.asked > self.settled

@@ -73,7 +73,7 @@ impl<C: Command, S: Space> Raft<C, S> {
             state: State::Follower(Follower::of(None)),
             timer: Timer { since: now, timeout_micros: 0 },
             beat: now,
-            reads: Reads::default(),
+            reads: Reads::of_life(brand),
             load: None,
             outgoing: None,
             replies: S::Table::of((0..voters).map(|_| None)),
