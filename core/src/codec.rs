@@ -119,7 +119,13 @@ mod bytes {
     use crc::{CRC_32_ISO_HDLC, Crc, Table};
     use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-    const CRC: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISO_HDLC);
+    /// How much table the checksum gets: a chip with little flash is slower at the same sums.
+    #[cfg(not(feature = "alloc"))]
+    type Lookup = Table<1>;
+    #[cfg(feature = "alloc")]
+    type Lookup = Table<16>;
+
+    static CRC: Crc<u32, Lookup> = Crc::<u32, Lookup>::new(&CRC_32_ISO_HDLC);
 
     /// A sink as postcard wants it.
     struct Flavor<'k, K: Sink + ?Sized>(&'k mut K);

@@ -449,6 +449,17 @@ fn an_acknowledgement_claims_only_what_is_durable() {
 }
 
 #[test]
+fn an_acknowledgement_claims_only_what_the_leader_was_seen_to_have() {
+    let mut cluster = Cluster::new(3);
+    let entries: Vec<_> = (1..=5).map(|value| entry(1, value)).collect();
+    say(&mut cluster, 1, 2, append(1, Position::ORIGIN, &entries, 0));
+    cluster.sync(2);
+    say(&mut cluster, 3, 2, append(2, at(1, 2), &[], 0));
+    cluster.sync(2);
+    assert_eq!(acknowledged(&mut cluster, 2, 3), [2], "the rest may be in its way");
+}
+
+#[test]
 fn no_answer_bears_a_term_that_is_not_durable() {
     let mut cluster = Cluster::new(3);
     say(&mut cluster, 1, 2, append(4, Position::ORIGIN, &[], 0));
@@ -795,7 +806,7 @@ fn a_chunk_is_told_when_it_is_durable_and_in_order() {
     let mut cluster = Cluster::new(3);
     let of = SnapshotId { at: at(1, 10), size: 48 };
     let bytes = [0; 16];
-    let mut chunk = |cluster: &mut Cluster, offset| {
+    let chunk = |cluster: &mut Cluster, offset| {
         let chunk = Message::Chunk { term: term(1), round: Round::default(), of, offset, bytes: &bytes };
         say(cluster, 1, 2, chunk);
         let have = |flying: &Flying| match flying.message() {

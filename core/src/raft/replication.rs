@@ -65,7 +65,8 @@ impl<C: Command, S: Space> Raft<C, S> {
             return self.reject(from, prev);
         }
         let before = self.log.last();
-        let Some(verified) = self.take_entries(prev, entries) else {
+        let verified = if entries.is_empty() { Some(prev.index) } else { self.take_entries(prev, entries) };
+        let Some(verified) = verified else {
             self.counters.nonsense += 1;
             return;
         };
@@ -189,13 +190,15 @@ impl<C: Command, S: Space> Raft<C, S> {
             Stage::Snapshot { .. } => base,
             Stage::Probe { .. } | Stage::Replicate => progress.next.before().unwrap_or_default(),
         };
-        let open = match progress.stage {
-            Stage::Snapshot { .. } | Stage::Probe { sent: true } => false,
-            Stage::Probe { sent: false } => true,
-            Stage::Replicate => self.log.weight_between(progress.matched, after) < self.config.inflight_bytes,
-        };
-        let reach =
-            if open && after < last { self.log.reach(after, self.config.append_bytes as u64) } else { after };
+        let open = after < last
+            && match progress.stage {
+                Stage::Snapshot { .. } | Stage::Probe { sent: true } => false,
+                Stage::Probe { sent: false } => true,
+                Stage::Replicate => {
+                    self.log.weight_between(progress.matched, after) < self.config.inflight_bytes
+                }
+            };
+        let reach = if open { self.log.reach(after, self.config.append_bytes as u64) } else { after };
         let notice = matches!(progress.stage, Stage::Replicate)
             && self.config.commit_notice == super::CommitNotice::AtOnce
             && progress.commit_told < commit;
