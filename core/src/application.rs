@@ -1,5 +1,9 @@
 //! What is replicated: a plain, deterministic state.
 
+mod both;
+
+pub use both::{Both, Either};
+
 use crate::codec::{Full, Malformed, Sink};
 use crate::{Command, Index};
 use core::fmt::Debug;

@@ -32,7 +32,7 @@ pub mod space;
 mod time;
 
 #[cfg(feature = "serde")]
-pub use application::{Application, Moment, Timestamp};
+pub use application::{Application, Both, Either, Moment, Timestamp};
 pub use batch::{Batch, Command};
 pub use durable::{Pending, Receipt, Write};
 pub use host::{Answering, Done, Errand, Fault, Hosted, Image, Place, SnapshotId, Stored};
