@@ -205,6 +205,8 @@ pub struct Replicated<A: Application, S: Space, const SESSIONS: usize = 16, cons
     applied: Position,
     /// Entries up to here may be applied.
     committed: Index,
+    /// The state was loaded from a snapshot, and nobody was told yet.
+    loaded: bool,
 
     // What was asked here.
     tickets: u64,

@@ -77,6 +77,8 @@ struct Host {
     snapshots: Vec<(SnapshotId, Vec<u8>)>,
     outcomes: BTreeMap<Ticket, Outcome<Sum>>,
     notices: Vec<Timestamp>,
+    /// Where it started from a snapshot.
+    loaded: Vec<quorate::Index>,
 }
 
 struct Cluster {
@@ -100,6 +102,7 @@ impl Cluster {
             snapshots: Vec::new(),
             outcomes: BTreeMap::new(),
             notices: Vec::new(),
+            loaded: Vec::new(),
         };
         let hosts = (1..=3).map(host).collect();
         let mut cluster =
@@ -210,6 +213,7 @@ impl Cluster {
                                 assert!(host.outcomes.insert(ticket, outcome).is_none(), "a ticket ends once")
                             }
                             Err(quorate::replicated::Event::Notice(notice)) => host.notices.push(notice),
+                            Err(quorate::replicated::Event::Loaded { at }) => host.loaded.push(at.index),
                             Err(_) => {}
                         },
                     },
@@ -353,6 +357,23 @@ fn the_reply_table_is_part_of_the_snapshot() {
     cluster.pass(Duration::from_secs(2));
     assert_eq!(format!("{:?}", cluster.submit(3, session, 1, 0)), first);
     assert!(matches!(cluster.done(1, Request::Query(())), Outcome::Answered(41)));
+}
+
+#[test]
+fn a_node_that_starts_from_a_snapshot_tells_so_since_it_skipped_notices() {
+    let mut cluster = Cluster::new();
+    let behind = cluster.follower();
+    cluster.cut.push(NodeId::new(behind));
+    for _ in 0..40 {
+        let leader = cluster.leader();
+        cluster.add(leader, 1);
+    }
+    cluster.cut.clear();
+    cluster.pass(Duration::from_secs(5));
+    let host = &cluster.hosts[behind as usize - 1];
+    assert_eq!(host.node.application().total, 40);
+    assert!(matches!(host.loaded[..], [at] if at <= host.node.applied()), "{:?}", host.loaded);
+    assert!(cluster.hosts.iter().filter(|host| host.loaded.is_empty()).count() == 2, "the others did not");
 }
 
 #[test]

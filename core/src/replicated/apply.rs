@@ -118,6 +118,7 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
     pub(super) fn on_loaded(&mut self, at: Position) {
         self.applied = at;
         self.committed = self.committed.max(at.index);
+        self.loaded = true;
         if let Own::Opening(client) = self.own
             && let Some(session) = self.sessions.of_client(client)
         {

@@ -80,6 +80,7 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize> Host
             clock: Clock::at(Timestamp::default(), now),
             applied: Position::ORIGIN,
             committed: raft.status().applied,
+            loaded: false,
             tickets: 0,
             calls: Calls::default(),
             own: Own::Absent,
@@ -135,7 +136,7 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize> Host
             Event::Snapshot { at, image } => Some(Errand::Write { at: *at, image }),
             &Event::Load { of } => Some(Errand::Load { of }),
             &Event::Read { to, of, offset, len } => Some(Errand::Read { to, of, offset, len }),
-            Event::Ended { .. } | Event::Notice(_) | Event::Status(_) => None,
+            Event::Ended { .. } | Event::Notice(_) | Event::Loaded { .. } | Event::Status(_) => None,
         }
     }
 
@@ -166,6 +167,7 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize> Answ
         match event {
             Event::Ended { ticket, outcome } => Ok((ticket, outcome)),
             other @ (Event::Notice(_)
+            | Event::Loaded { .. }
             | Event::Status(_)
             | Event::Snapshot { .. }
             | Event::Load { .. }

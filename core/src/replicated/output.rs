@@ -31,6 +31,12 @@ pub enum Event<'a, A: Application, S: Space, const SESSIONS: usize, const REPLIE
     },
     /// The application tells something, on every node.
     Notice(A::Notice),
+    /// The state was loaded from a snapshot: what the application would have told of the entries in it, this node
+    /// will not hear. Who waits for a notice looks at the state anew.
+    Loaded {
+        /// The last entry that the state covers.
+        at: Position,
+    },
     /// The role, the term or the leader changed.
     Status(Status),
     /// Write this image: the log is long enough to be compacted.
@@ -65,6 +71,7 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize> fmt:
         match self {
             Self::Ended { ticket, outcome } => write!(f, "Ended({ticket:?}, {outcome:?})"),
             Self::Notice(notice) => write!(f, "Notice({notice:?})"),
+            Self::Loaded { at } => write!(f, "Loaded({at})"),
             Self::Status(status) => write!(f, "{status:?}"),
             Self::Snapshot { at, .. } => write!(f, "Snapshot({at})"),
             Self::Load { of } => write!(f, "Load({of:?})"),
@@ -100,6 +107,7 @@ pub(super) enum Plan<A: Application> {
     Forward { to: NodeId, from: usize, until: usize },
     Ended { ticket: Ticket, outcome: Outcome<A> },
     Notice(A::Notice),
+    Loaded,
     Snapshot,
 }
 
@@ -116,6 +124,9 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
             }
             if let Some(plan) = self.plan_forward() {
                 return Some(plan);
+            }
+            if core::mem::take(&mut self.loaded) {
+                return Some(Plan::Loaded);
             }
             if let Some(notice) = self.application.notice() {
                 return Some(Plan::Notice(notice));
@@ -282,6 +293,7 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
             }
             Plan::Ended { ticket, outcome } => Output::Event(Event::Ended { ticket, outcome }),
             Plan::Notice(notice) => Output::Event(Event::Notice(notice)),
+            Plan::Loaded => Output::Event(Event::Loaded { at: self.applied }),
             Plan::Snapshot => Output::Event(Event::Snapshot { at: self.applied, image: self.freeze() }),
         }
     }
