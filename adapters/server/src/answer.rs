@@ -1,12 +1,13 @@
 //! Asking the store, and making a reply of what it says.
 
-use crate::command::{Node, Shape};
+use crate::command::{self, Node, Shape};
 use crate::front::Front;
 use crate::resp::Value;
 use crate::session::{Form, Queued};
 use crate::store::{Store, Unavailable};
 use quorate::NodeId;
 use quorate::keyspace::{Answer, Query, Reply};
+use quorate::lock;
 use quorate::raft::Status;
 
 /// The version that clients that ask for one are told: that of the commands they may send.
@@ -16,6 +17,14 @@ const REDIS_VERSION: &str = "7.0.0";
 pub(crate) async fn query<S: Store>(front: &Front<S>, query: Query, shape: Shape) -> Value {
     match front.store.query(query).await {
         Ok(answer) => shape.value(answer),
+        Err(unavailable) => error(unavailable),
+    }
+}
+
+/// Makes what the client gets of the reply to a command for the lock table.
+pub(crate) fn lock(reply: Result<lock::Reply, Unavailable>) -> Value {
+    match reply {
+        Ok(reply) => command::lock::value(&reply),
         Err(unavailable) => error(unavailable),
     }
 }

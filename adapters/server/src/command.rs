@@ -1,6 +1,7 @@
-//! Which commands there are, and what each asks of the keyspace or of its connection.
+//! Which commands there are, and what each asks of the keyspace, of the lock table or of its connection.
 
 mod keys;
+pub(crate) mod lock;
 mod script;
 mod server;
 mod shape;
@@ -16,6 +17,8 @@ use quorate::keyspace::{Blob, Change, Query, Step};
 pub(crate) enum Action {
     /// A step of the keyspace, and what becomes of its answer.
     Step(Step, Shape),
+    /// A command for the lock table.
+    Lock(quorate::lock::Command),
     /// Something that is known at once.
     Reply(Value),
     /// Something that changes the connection.
@@ -135,6 +138,12 @@ static COMMANDS: &[Entry] = &[
     Entry { name: "command", parts: (1, ANY), parse: server::command },
     Entry { name: "config", parts: (2, ANY), parse: server::config },
     Entry { name: "info", parts: (1, ANY), parse: |_, _| Ok(Action::Node(Node::Info)) },
+    Entry { name: "lock.renew", parts: (2, 2), parse: lock::renew },
+    Entry { name: "lock.acquire", parts: (3, 4), parse: lock::acquire },
+    Entry { name: "lock.release", parts: (4, 4), parse: lock::release },
+    Entry { name: "lock.open", parts: (3, 3), parse: lock::open },
+    Entry { name: "lock.close", parts: (2, 2), parse: lock::close },
+    Entry { name: "lock.cancel", parts: (3, 3), parse: lock::cancel },
     Entry { name: "quit", parts: (1, ANY), parse: |_, _| Ok(Action::Connection(Connection::Quit)) },
     Entry { name: "reset", parts: (1, 1), parse: |_, _| Ok(Action::Connection(Connection::Reset)) },
     Entry { name: "quorate.status", parts: (1, 1), parse: |_, _| Ok(Action::Node(Node::Status)) },

@@ -7,12 +7,12 @@
 use crate::answer::{self, error};
 use crate::front::Front;
 use crate::resp::{Protocol, Requests, Value};
-use crate::session::{Call, Form, Session, Turn};
-use crate::store::Store;
+use crate::session::{Acquire, Call, Session, Turn};
+use crate::store::{Store, Unavailable};
 use bytes::BytesMut;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesOrdered, StreamExt};
-use quorate::keyspace::{Answer, Blob, Command, Query};
+use quorate::keyspace::{Answer, Blob, Query};
 use std::io;
 use std::pin::pin;
 use std::time::Duration;
@@ -52,7 +52,7 @@ enum Kind {
 
 const fn kind(call: &Call) -> Kind {
     match call {
-        Call::Command(..) => Kind::Command,
+        Call::Command(..) | Call::Lock(_) => Kind::Command,
         Call::Query(..) => Kind::Query,
         Call::Ready(_) | Call::Node(_) => Kind::Either,
     }
@@ -68,7 +68,7 @@ impl<'f, S: Store> Connection<'f, S> {
     pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) -> io::Result<()> {
         let mut pending = Pending::new();
         loop {
-            let open = self.take_all(&mut pending).await?;
+            let open = self.take_all(&mut pending, &mut stop).await?;
             self.flush().await?;
             if !open {
                 return Ok(());
@@ -86,7 +86,11 @@ impl<'f, S: Store> Connection<'f, S> {
     }
 
     /// Takes in all whole requests, and says whether to go on.
-    async fn take_all(&mut self, pending: &mut Pending<'f>) -> io::Result<bool> {
+    async fn take_all(
+        &mut self,
+        pending: &mut Pending<'f>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> io::Result<bool> {
         let (front, mut together) = (self.front, Kind::Either);
         loop {
             let session = &mut self.session;
@@ -100,6 +104,13 @@ impl<'f, S: Store> Connection<'f, S> {
                 Turn::Watch(keys) => {
                     self.drain(pending).await?;
                     Call::Ready(self.watch(keys).await)
+                }
+                Turn::Acquire(acquire) => {
+                    self.drain(pending).await?;
+                    match self.acquire(acquire, stop).await? {
+                        Some(value) => Call::Ready(value),
+                        None => return Ok(false),
+                    }
                 }
                 Turn::Close(value) => {
                     self.drain(pending).await?;
@@ -124,7 +135,13 @@ impl<'f, S: Store> Connection<'f, S> {
         let reply = match call {
             Call::Ready(value) if pending.is_empty() => return self.put(&value, protocol).await,
             Call::Ready(value) => std::future::ready((value, protocol)).boxed(),
-            Call::Command(command, form) => return self.hand_in(pending, command, form).await,
+            Call::Command(command, form) => {
+                let shape = |reply| answer::formed(form, reply);
+                return self.hand_in(pending, front.store.command(command), shape).await;
+            }
+            Call::Lock(command) => {
+                return self.hand_in(pending, front.store.lock(command), answer::lock).await;
+            }
             Call::Query(query, shape) => {
                 async move { (answer::query(front, query, shape).await, protocol) }.boxed()
             }
@@ -134,23 +151,64 @@ impl<'f, S: Store> Connection<'f, S> {
         Ok(())
     }
 
-    /// Waits until the command is handed in, so that commands take effect in order; takes replies meanwhile, since
-    /// it may wait for those.
-    async fn hand_in(&mut self, pending: &mut Pending<'f>, command: Command, form: Form) -> io::Result<()> {
-        let (front, protocol) = (self.front, self.session.protocol());
-        let mut handed = pin!(front.store.command(command));
+    /// Waits until a command is handed in, so that commands take effect in order; takes replies meanwhile, since it
+    /// may wait for those.
+    async fn hand_in<T: Send>(
+        &mut self,
+        pending: &mut Pending<'f>,
+        handing: impl Future<Output = Result<impl Future<Output = T> + Send + 'f, Unavailable>>,
+        shape: impl FnOnce(T) -> Value + Send + 'f,
+    ) -> io::Result<()> {
+        let protocol = self.session.protocol();
+        let mut handing = pin!(handing);
         let handed = loop {
             tokio::select! {
                 biased;
-                handed = &mut handed => break handed,
+                handed = &mut handing => break handed,
                 Some((value, protocol)) = pending.next() => self.put(&value, protocol).await?,
             }
         };
         pending.push_back(match handed {
-            Ok(reply) => async move { (answer::formed(form, reply.await), protocol) }.boxed(),
+            Ok(reply) => async move { (shape(reply.await), protocol) }.boxed(),
             Err(unavailable) => std::future::ready((error(unavailable), protocol)).boxed(),
         });
         Ok(())
+    }
+
+    /// Waits for a lock. `None` when the client has gone: then it waits no more.
+    async fn acquire(
+        &mut self,
+        acquire: Acquire,
+        stop: &mut watch::Receiver<bool>,
+    ) -> io::Result<Option<Value>> {
+        self.flush().await?;
+        let (store, Acquire { session, name, wait }) = (&self.front.store, acquire);
+        let ended = {
+            let mut ended = pin!(store.acquire(session, name.clone(), wait));
+            loop {
+                let buffer = self.requests.buffer();
+                let room = buffer.len() < READ_BYTES;
+                buffer.reserve(READ_BYTES);
+                tokio::select! {
+                    biased;
+                    ended = &mut ended => break Some(ended),
+                    // The session stays in line: its client goes on with another node.
+                    _ = stop.wait_for(|stop| *stop) => break Some(Err(Unavailable::Stopped)),
+                    read = self.socket.read_buf(buffer), if room => match read {
+                        Ok(0) | Err(_) => break None,
+                        Ok(_) => {}
+                    },
+                }
+            }
+        };
+        if ended.is_none() {
+            // A lock that was granted meanwhile stays the session's: its client may ask for it on another connection.
+            let cancel = quorate::lock::Command::Cancel { session, name };
+            if let Ok(reply) = store.lock(cancel).await {
+                let _ = reply.await;
+            }
+        }
+        Ok(ended.map(answer::lock))
     }
 
     async fn put(&mut self, value: &Value, protocol: Protocol) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! The front end of `quorate`: a replicated keyspace, served to the clients of the Redis protocol.
+//! The front end of `quorate`: a replicated keyspace and lock table, served to the clients of the Redis protocol.
 //!
 //! [`Front`] speaks the protocol and knows nothing of replication: it serves any [`Store`]. [`Replica`] is one node of
 //! a replicated one, [`Single`] one in memory, for tests.
@@ -9,6 +9,7 @@
 //! closed. Within that, what a key, a value or a transaction may take is in [`quorate::keyspace::limits`], and
 //! what is beyond gets an error that names the limit. A connection holds no more than one such request and a read,
 //! 128 requests in flight, and one reply over 64 KiB. There are at most [`CONNECTIONS`] of them.
+//! [`SESSIONS`] lock sessions may be open, [`LOCKS`] locks be held, and [`WAITERS`] sessions wait for them.
 
 mod answer;
 mod command;
@@ -19,14 +20,17 @@ mod members;
 mod replica;
 mod resp;
 mod scripts;
+mod service;
 mod session;
 mod single;
 mod store;
+mod waits;
 
 pub use disk::Disk;
 pub use front::{CONNECTIONS, Front};
 pub use members::Members;
 pub use replica::{PEERS, Plan, Replica};
 pub use resp::{Protocol, Value};
+pub use service::{LOCKS, SESSIONS, WAITERS};
 pub use single::Single;
 pub use store::{Store, Unavailable};

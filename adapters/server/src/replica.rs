@@ -1,13 +1,16 @@
 //! A store that is replicated: one node of a group.
 
 use crate::disk::Disk;
+use crate::service::Service;
 use crate::store::{Store, Unavailable};
+use crate::waits::{self, Waits};
 use quorate::keyspace::limits::COMMAND_BYTES;
-use quorate::keyspace::{Answer, Command, Keyspace, Query, Reply};
+use quorate::keyspace::{Answer, Command, Query, Reply};
+use quorate::lock::{self, Name, SessionId, Wait};
 use quorate::raft::{self, Status};
-use quorate::replicated::{self, Outcome, Replicated, Request, Settings};
+use quorate::replicated::{self, Event, Outcome, Replicated, Request, Settings};
 use quorate::space::Heap;
-use quorate::{Application, ClusterId, NodeId};
+use quorate::{Application, ClusterId, Either, Index, NodeId};
 use quorate_tokio::{Handle, Node, RequestError, StartError, StopReason};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,7 +30,7 @@ const SESSIONS: usize = 64;
 const UNDER_WAY: usize = 1024;
 
 type Space = Heap<PEERS, WINDOW>;
-type Machine = Replicated<Keyspace, Space, SESSIONS, UNDER_WAY>;
+type Machine = Replicated<Service, Space, SESSIONS, UNDER_WAY>;
 
 /// What a node is started with.
 #[derive(Debug)]
@@ -44,12 +47,14 @@ pub struct Plan {
     pub disk: Disk,
 }
 
-/// One node of a replicated keyspace. Dropped, it stops as in a crash.
+/// One node of a replicated keyspace and lock table. Dropped, it stops as in a crash.
 pub struct Replica {
     node: Node<Machine>,
     /// What is beyond waits here, in order, rather than being refused.
     commands: Arc<Semaphore>,
     queries: Arc<Semaphore>,
+    /// Who waits here for a lock.
+    waits: Arc<Waits>,
 }
 
 impl fmt::Debug for Replica {
@@ -74,8 +79,21 @@ impl Replica {
             window_bytes: WINDOW_BYTES,
             ..raft::Config::new(id, &voters)
         };
+        let waits = Arc::new(Waits::default());
+        let told = Arc::clone(&waits);
         let node = Node::builder(cluster, id, Settings::of(raft)).peers(peers).listener(listener);
+        let node = node.observe(move |event| match event {
+            Event::Notice(Either::Second(notice)) => told.tell(&notice),
+            Event::Notice(Either::First(never)) => match never {},
+            Event::Loaded { .. } => told.look_again(),
+            Event::Ended { .. }
+            | Event::Status(_)
+            | Event::Snapshot { .. }
+            | Event::Load { .. }
+            | Event::Read { .. } => {}
+        });
         Ok(Self {
+            waits,
             node: node.start(disk).await?,
             commands: Arc::new(Semaphore::new(UNDER_WAY - 1)),
             queries: Arc::new(Semaphore::new(WINDOW - 1)),
@@ -97,25 +115,32 @@ impl Replica {
     }
 }
 
-impl Store for Replica {
-    async fn command(
+type Asked = <Service as Application>::Command;
+type Told = <Service as Application>::Reply;
+
+impl Replica {
+    /// Hands a command in. What comes of it also tells in which entry.
+    async fn hand_in(
         &self,
-        command: Command,
-    ) -> Result<impl Future<Output = Result<Reply, Unavailable>> + use<>, Unavailable> {
+        command: Asked,
+    ) -> Result<impl Future<Output = Result<(Told, Index), Unavailable>> + use<>, Unavailable> {
         let turn = turn(&self.commands).await?;
         let answer = self.handle().submit(Request::Command(command)).await.map_err(unavailable)?;
         Ok(async move {
             let outcome = answer.outcome().await.map_err(unavailable);
             drop(turn);
             match outcome? {
-                Outcome::Replied { reply, .. } => Ok(reply),
+                Outcome::Replied { reply, at } => Ok((reply, at.index)),
                 Outcome::Failed(_) => Err(Unavailable::Unconfirmed),
                 outcome => unreachable!("a command is replied to: {outcome:?}"),
             }
         })
     }
 
-    async fn query(&self, query: Query) -> Result<Answer, Unavailable> {
+    async fn ask(
+        &self,
+        query: <Service as Application>::Query,
+    ) -> Result<<Service as Application>::Answer, Unavailable> {
         let _turn = turn(&self.queries).await?;
         match self.handle().request(Request::Query(query)).await.map_err(unavailable)? {
             Outcome::Answered(answer) => Ok(answer),
@@ -123,14 +148,72 @@ impl Store for Replica {
             outcome => unreachable!("a query is answered: {outcome:?}"),
         }
     }
+}
+
+impl Store for Replica {
+    async fn command(
+        &self,
+        command: Command,
+    ) -> Result<impl Future<Output = Result<Reply, Unavailable>> + use<>, Unavailable> {
+        let reply = self.hand_in(Either::First(command)).await?;
+        Ok(async { Ok(of_keys(reply.await?.0)) })
+    }
+
+    async fn lock(
+        &self,
+        command: lock::Command,
+    ) -> Result<impl Future<Output = Result<lock::Reply, Unavailable>> + use<>, Unavailable> {
+        let reply = self.hand_in(Either::Second(command)).await?;
+        Ok(async { Ok(of_locks(reply.await?.0)) })
+    }
+
+    async fn acquire(&self, session: SessionId, name: Name, wait: Wait) -> Result<lock::Reply, Unavailable> {
+        tokio::select! {
+            ended = self.waits.acquire(self, session, name, wait) => ended,
+            _ = self.stopped() => Err(Unavailable::Stopped),
+        }
+    }
+
+    async fn query(&self, query: Query) -> Result<Answer, Unavailable> {
+        self.ask(Either::First(query)).await.map(of_keys)
+    }
 
     async fn peek(&self, query: Query) -> Result<Answer, Unavailable> {
-        let look = move |machine: &Machine| machine.application().query(machine.time(), &query);
+        let look = move |machine: &Machine| machine.application().first().query(machine.time(), &query);
         self.handle().inspect(look).await.map_err(|_| Unavailable::Stopped)
     }
 
     async fn status(&self) -> Result<Status, Unavailable> {
         self.handle().inspect(Machine::status).await.map_err(|_| Unavailable::Stopped)
+    }
+}
+
+impl waits::Table for Replica {
+    type Error = Unavailable;
+
+    async fn carry_out(&self, command: lock::Command) -> Result<(lock::Reply, Index), Unavailable> {
+        let (reply, at) = self.hand_in(Either::Second(command)).await?.await?;
+        Ok((of_locks(reply), at))
+    }
+
+    async fn look(&self, query: lock::Query) -> Result<lock::Answer, Unavailable> {
+        self.ask(Either::Second(query)).await.map(of_locks)
+    }
+}
+
+/// What the keyspace says to what it was asked.
+fn of_keys<A, B>(told: Either<A, B>) -> A {
+    match told {
+        Either::First(told) => told,
+        Either::Second(_) => unreachable!("the keyspace was asked"),
+    }
+}
+
+/// What the lock table says to what it was asked.
+fn of_locks<A, B>(told: Either<A, B>) -> B {
+    match told {
+        Either::Second(told) => told,
+        Either::First(_) => unreachable!("the lock table was asked"),
     }
 }
 

@@ -5,7 +5,10 @@ use crate::resp::{Protocol, Request, Value};
 use crate::scripts::Scripts;
 use quorate::keyspace::limits::{COMMAND_BYTES, KEYS, STEPS};
 use quorate::keyspace::{Blob, Command, Query, Refused, Step, Transaction};
+use quorate::lock::{self, Name, SessionId, Wait};
 use quorate::{Command as _, Index};
+
+const NOT_INSIDE: &str = "ERR Command not allowed inside a transaction";
 
 /// What comes of a request.
 #[derive(Debug)]
@@ -14,8 +17,18 @@ pub(crate) enum Turn {
     Call(Call),
     /// Ask for the revisions of these keys, and tell [`Session::watch`].
     Watch(Vec<Blob>),
+    /// Wait for a lock.
+    Acquire(Acquire),
     /// Reply, and close.
     Close(Value),
+}
+
+/// A lock to wait for.
+#[derive(Debug)]
+pub(crate) struct Acquire {
+    pub(crate) session: SessionId,
+    pub(crate) name: Name,
+    pub(crate) wait: Wait,
 }
 
 /// What to ask for.
@@ -27,6 +40,8 @@ pub(crate) enum Call {
     Command(Command, Form),
     /// A query.
     Query(Query, Shape),
+    /// A command for the lock table, but for those that wait.
+    Lock(lock::Command),
     /// Of the node itself.
     Node(Node),
 }
@@ -83,6 +98,7 @@ impl Session {
     pub(crate) fn take(&mut self, request: &Request<'_>, scripts: &Scripts) -> Turn {
         match command::parse(request, scripts) {
             Ok(Action::Connection(what)) => self.connection(what),
+            Ok(Action::Lock(command)) => self.lock(command),
             Ok(action) => Turn::Call(self.act(action)),
             Err(error) => self.wrong(error),
         }
@@ -110,7 +126,15 @@ impl Session {
             Action::Step(Step::Query(query), shape) => Call::Query(query, shape),
             Action::Reply(value) => Call::Ready(value),
             Action::Node(node) => Call::Node(node),
-            Action::Connection(_) => unreachable!("taken by the connection"),
+            Action::Connection(_) | Action::Lock(_) => unreachable!("taken before"),
+        }
+    }
+
+    fn lock(&mut self, command: lock::Command) -> Turn {
+        match command {
+            _ if self.transaction.is_some() => self.wrong(Value::error(NOT_INSIDE)),
+            lock::Command::Acquire { session, name, wait } => Turn::Acquire(Acquire { session, name, wait }),
+            command => Turn::Call(Call::Lock(command)),
         }
     }
 
@@ -130,7 +154,7 @@ impl Session {
             Connection::Hello { .. } | Connection::Id | Connection::Name(_) | Connection::ShowName
                 if inside =>
             {
-                return self.wrong(Value::error("ERR Command not allowed inside a transaction"));
+                return self.wrong(Value::error(NOT_INSIDE));
             }
             Connection::Begin => {
                 self.transaction = Some(Draft::default());
@@ -227,8 +251,8 @@ impl Draft {
                 self.bytes += if let Value::Bulk(bytes) = &value { bytes.len() } else { 0 };
                 Queued::Fixed(value)
             }
-            Action::Node(_) => Queued::Fixed(Value::error("ERR Command not allowed inside a transaction")),
-            Action::Connection(_) => unreachable!("taken by the connection"),
+            Action::Node(_) => Queued::Fixed(Value::error(NOT_INSIDE)),
+            Action::Connection(_) | Action::Lock(_) => unreachable!("taken before"),
         };
         if self.bytes > COMMAND_BYTES {
             return Err(Refused::CommandTooLarge);

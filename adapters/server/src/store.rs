@@ -1,11 +1,12 @@
 //! What is behind the front end.
 
 use quorate::keyspace::{Answer, Command, Query, Reply};
+use quorate::lock::{self, Name, SessionId, Wait};
 use quorate::raft::Status;
 use std::fmt;
 use std::future::Future;
 
-/// A keyspace that takes commands and queries: a replicated one, or one in memory for a test.
+/// A keyspace with a lock table beside it: replicated ones, or some in memory for a test.
 ///
 /// A query sees all commands whose replies were there when it was asked.
 pub trait Store: Send + Sync + 'static {
@@ -18,7 +19,34 @@ pub trait Store: Send + Sync + 'static {
         Output = Result<impl Future<Output = Result<Reply, Unavailable>> + Send + use<Self>, Unavailable>,
     > + Send;
 
-    /// Answers a query from a state that is no older than the query.
+    /// Hands a command for the lock table in, as [`command`](Self::command) does one for the keyspace. What is
+    /// acquired so does not wait here: see [`acquire`](Self::acquire).
+    fn lock(
+        &self,
+        command: lock::Command,
+    ) -> impl Future<
+        Output = Result<
+            impl Future<Output = Result<lock::Reply, Unavailable>> + Send + use<Self>,
+            Unavailable,
+        >,
+    > + Send;
+
+    /// Acquires a lock, and waits until it is granted or it is known that it will not be: [`Granted`], [`Held`] if it
+    /// was not granted in time or its wait was cancelled, [`SessionExpired`] or [`Full`]. Dropped, it leaves the
+    /// session in line.
+    ///
+    /// [`Granted`]: lock::Reply::Granted
+    /// [`Held`]: lock::Reply::Held
+    /// [`SessionExpired`]: lock::Reply::SessionExpired
+    /// [`Full`]: lock::Reply::Full
+    fn acquire(
+        &self,
+        session: SessionId,
+        name: Name,
+        wait: Wait,
+    ) -> impl Future<Output = Result<lock::Reply, Unavailable>> + Send;
+
+    /// Answers a query about the keyspace from a state that is no older than the query.
     fn query(&self, query: Query) -> impl Future<Output = Result<Answer, Unavailable>> + Send;
 
     /// Answers a query from the state of this node, however old, without asking anyone.

@@ -2,6 +2,7 @@
 
 use crate::support::{Client, serve};
 use quorate::keyspace::{Answer, Change, Command, Query, Reply};
+use quorate::lock::{self, Name, SessionId, Wait};
 use quorate::raft::Status;
 use quorate_server::{Single, Store, Unavailable};
 use std::sync::{Arc, Mutex};
@@ -136,6 +137,17 @@ impl Store for Slow {
         }
         wait(&self.go).await;
         self.outcome.map(|()| Answer::Value(None))
+    }
+
+    async fn lock(
+        &self,
+        _: lock::Command,
+    ) -> Result<impl Future<Output = Result<lock::Reply, Unavailable>> + use<>, Unavailable> {
+        Ok(std::future::ready(Err(Unavailable::Stopped)))
+    }
+
+    async fn acquire(&self, _: SessionId, _: Name, _: Wait) -> Result<lock::Reply, Unavailable> {
+        std::future::pending().await
     }
 
     async fn peek(&self, _: Query) -> Result<Answer, Unavailable> {

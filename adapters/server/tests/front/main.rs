@@ -2,5 +2,6 @@
 
 mod commands;
 mod connections;
+mod locks;
 mod replicated;
 mod support;

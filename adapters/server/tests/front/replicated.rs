@@ -1,33 +1,7 @@
 //! The front end of real nodes, with files and sockets.
 
-use crate::support::{Client, Served, serve};
-use quorate::{ClusterId, NodeId};
-use quorate_server::{Disk, Plan, Replica};
-use std::sync::Arc;
+use crate::support::{Client, cluster};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
-
-async fn cluster(nodes: u64, data: &TempDir) -> Vec<(Arc<Replica>, Served)> {
-    let cluster = ClusterId::new(7);
-    let mut listeners = Vec::new();
-    for number in 1..=nodes {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address").to_string();
-        listeners.push((NodeId::new(number), address, listener));
-    }
-    let peers: std::collections::BTreeMap<_, _> =
-        listeners.iter().map(|(id, address, _)| (*id, address.clone())).collect();
-    let mut running = Vec::new();
-    for (id, _, listener) in listeners {
-        let directory = data.path().join(id.to_string());
-        let disk = Disk::open(&directory, cluster, id).expect("a new log");
-        let plan = Plan { cluster, id, peers: peers.clone(), listener, disk };
-        let replica = Arc::new(Replica::start(plan).await.expect("a new node"));
-        let served = serve(Arc::clone(&replica), 100).await;
-        running.push((replica, served));
-    }
-    running
-}
 
 #[tokio::test]
 async fn many_changes_at_once_take_effect_in_order() {

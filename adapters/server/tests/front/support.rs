@@ -1,12 +1,14 @@
 //! A front end in this process, and a client that shows replies as text.
 
-use quorate::NodeId;
-use quorate_server::{Front, Members, Store};
+use quorate::{ClusterId, NodeId};
+use quorate_server::{Disk, Front, Members, Plan, Replica, Store};
 use redis_protocol::resp2::decode::decode;
 use redis_protocol::resp2::types::OwnedFrame;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -28,6 +30,28 @@ pub(crate) async fn serve<S: Store>(store: Arc<S>, connections: usize) -> Served
     let (stop, stopped) = watch::channel(false);
     let task = tokio::spawn(front.serve(listener, stopped));
     Served { address, stop, task }
+}
+
+/// Real nodes, with files and sockets, each with its front end.
+pub(crate) async fn cluster(nodes: u64, data: &TempDir) -> Vec<(Arc<Replica>, Served)> {
+    let cluster = ClusterId::new(7);
+    let mut listeners = Vec::new();
+    for number in 1..=nodes {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        listeners.push((NodeId::new(number), address, listener));
+    }
+    let peers: BTreeMap<_, _> = listeners.iter().map(|(id, address, _)| (*id, address.clone())).collect();
+    let mut running = Vec::new();
+    for (id, _, listener) in listeners {
+        let directory = data.path().join(id.to_string());
+        let disk = Disk::open(&directory, cluster, id).expect("a new log");
+        let plan = Plan { cluster, id, peers: peers.clone(), listener, disk };
+        let replica = Arc::new(Replica::start(plan).await.expect("a new node"));
+        let served = serve(Arc::clone(&replica), 100).await;
+        running.push((replica, served));
+    }
+    running
 }
 
 /// One connection.
@@ -57,6 +81,11 @@ impl Client {
 
     pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
         self.socket.write_all(bytes).await.expect("the other side reads");
+    }
+
+    /// Has no more to say; hears what there is to hear.
+    pub(crate) async fn hang_up(&mut self) {
+        self.socket.shutdown().await.expect("it is open");
     }
 
     /// The next reply as text, or `closed`.
