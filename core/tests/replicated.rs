@@ -2,7 +2,9 @@
 
 use quorate::codec::{self, Full, Malformed, Sink};
 use quorate::raft::Role;
-use quorate::replicated::{Failure, Outcome, Reason, Request, Sequence, SessionId, Settings, Ticket};
+use quorate::replicated::{
+    Failure, Message, Outcome, Reason, Request, Sequence, SessionId, Settings, Ticket,
+};
 use quorate::space::Heap;
 use quorate::{
     Answering, Application, Command, Errand, Hosted, Input, Instant, Machine, Moment, NodeId, Output, Place,
@@ -85,6 +87,8 @@ struct Cluster {
     hosts: Vec<Host>,
     flying: Vec<(NodeId, NodeId, Vec<u8>)>,
     cut: Vec<NodeId>,
+    /// Who gets no appends.
+    behind: Option<NodeId>,
     now: Instant,
     lives: u64,
 }
@@ -105,8 +109,14 @@ impl Cluster {
             loaded: Vec::new(),
         };
         let hosts = (1..=3).map(host).collect();
-        let mut cluster =
-            Self { hosts, flying: Vec::new(), cut: Vec::new(), now: Instant::from_micros(1), lives: 10 };
+        let mut cluster = Self {
+            hosts,
+            flying: Vec::new(),
+            cut: Vec::new(),
+            behind: None,
+            now: Instant::from_micros(1),
+            lives: 10,
+        };
         cluster.pass(Duration::from_secs(1));
         cluster
     }
@@ -236,6 +246,10 @@ impl Cluster {
                 continue;
             }
             let message = Node::take_message(&bytes).expect("what is sent can be read");
+            let append = matches!(&message, Message::Raft(quorate::raft::Message::Append { .. }));
+            if append && self.behind == Some(to) {
+                continue;
+            }
             self.hosts[to.get() as usize - 1].node.handle(self.now, Input::Message { from, message });
             self.drain(to.get());
         }
@@ -291,6 +305,25 @@ fn any_node_takes_commands_and_queries() {
         let answer = cluster.done(id, Request::Query(()));
         assert!(matches!(answer, Outcome::Answered(total) if total == id * 10), "{answer:?}");
     }
+}
+
+#[test]
+fn an_answer_waits_for_the_state_to_come_as_far_as_was_written() {
+    let mut cluster = Cluster::new();
+    let (leader, follower) = (cluster.leader(), cluster.follower());
+    cluster.behind = Some(NodeId::new(follower));
+    cluster.ask(leader, Request::Command(Ask::Add(5)));
+    cluster.pass(Duration::from_millis(50));
+    let ticket = cluster.ask(follower, Request::Query(()));
+    cluster.pass(Duration::from_millis(50));
+    assert!(
+        !cluster.hosts[follower as usize - 1].outcomes.contains_key(&ticket),
+        "the command is not here yet"
+    );
+    cluster.behind = None;
+    cluster.pass(Duration::from_secs(1));
+    let outcome = cluster.hosts[follower as usize - 1].outcomes.remove(&ticket);
+    assert!(matches!(outcome, Some(Outcome::Answered(5))), "{outcome:?}");
 }
 
 #[test]
