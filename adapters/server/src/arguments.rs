@@ -2,9 +2,15 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use quorate::NodeId;
+use quorate::lock::{Name, Ttl};
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
+
+/// The first node of `quorate dev`.
+const NODE: &str = "127.0.0.1:7411";
 
 /// A replicated lock service for the clients of the Redis protocol.
 #[derive(Debug, Parser)]
@@ -20,6 +26,15 @@ pub(crate) enum Command {
     Dev(Dev),
     /// Runs one node of a cluster.
     Serve(Serve),
+    /// Runs a command while holding a lock.
+    ///
+    /// The command finds the lock's name in QUORATE_LOCK and the fencing token of the grant in QUORATE_TOKEN: what the
+    /// lock protects should refuse a token lower than the highest it has seen. If the lock is lost, the command is
+    /// stopped.
+    ///
+    /// Exit status: that of the command, or 128 and the number of the signal that killed it; 3 if the lock was not
+    /// acquired in time; 4 if it was lost; 1 for any other failure, 2 for a wrong command line.
+    Lock(Lock),
     /// Shows the nodes of a cluster.
     Status(Status),
 }
@@ -63,9 +78,31 @@ pub(crate) struct Serve {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Lock {
+    /// Which lock: a name of 1 to 64 bytes.
+    #[arg(value_parser = lock_name)]
+    pub(crate) name: String,
+    /// Nodes of the cluster. If one does not answer, the next is asked.
+    #[arg(long, default_value = NODE, value_name = "HOST:PORT,...", value_delimiter = ',', value_parser = host_port)]
+    pub(crate) connect: Vec<String>,
+    /// How long the lock stays ours when the cluster does not hear of us.
+    #[arg(long, default_value = "15s", value_parser = ttl, value_name = "DURATION")]
+    pub(crate) ttl: Ttl,
+    /// How long to wait for the lock; 0s to try once.
+    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration, value_name = "DURATION")]
+    pub(crate) wait: Duration,
+    /// How long the command has to end after SIGTERM when the lock is lost; then it is killed.
+    #[arg(long, default_value = "5s", value_parser = humantime::parse_duration, value_name = "DURATION")]
+    pub(crate) grace: Duration,
+    /// What to run. It gets a process group of its own, and does not read from a terminal.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Status {
     /// Any node of the cluster.
-    #[arg(long, default_value = "127.0.0.1:7411", value_name = "HOST:PORT")]
+    #[arg(long, default_value = NODE, value_name = "HOST:PORT")]
     pub(crate) connect: String,
     /// How to show it, if not as a table.
     #[arg(short, long, value_name = "FORMAT")]
@@ -90,11 +127,8 @@ impl FromStr for Cluster {
         for entry in text.split(',') {
             let (number, address) =
                 entry.split_once('=').ok_or_else(|| format!("'{entry}' is not of the form 1=HOST:PORT"))?;
-            let port = address.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
-            if !matches!(port, Some(Ok(1..))) {
-                return Err(format!("'{address}' is not of the form HOST:PORT"));
-            }
-            if nodes.insert(id(number)?, address.to_owned()).is_some() {
+            let address = host_port(address)?;
+            if nodes.insert(id(number)?, address).is_some() {
                 return Err(format!("node {number} is there twice"));
             }
         }
@@ -111,6 +145,28 @@ fn id(number: &str) -> Result<NodeId, String> {
         Ok(number @ 1..) => Ok(NodeId::new(number)),
         Ok(0) | Err(_) => Err(format!("'{number}' is not the number of a node, from 1")),
     }
+}
+
+fn host_port(address: &str) -> Result<String, String> {
+    match address.rsplit_once(':').map(|(_, port)| port.parse::<u16>()) {
+        Some(Ok(1..)) => Ok(address.to_owned()),
+        Some(Ok(0) | Err(_)) | None => Err(format!("'{address}' is not of the form HOST:PORT")),
+    }
+}
+
+fn lock_name(name: &str) -> Result<String, String> {
+    match name.len() {
+        1..=Name::LONGEST => Ok(name.to_owned()),
+        bytes => Err(format!("a name has 1 to {} bytes, and this one {bytes}", Name::LONGEST)),
+    }
+}
+
+fn ttl(span: &str) -> Result<Ttl, String> {
+    let span = humantime::parse_duration(span).map_err(|error| error.to_string())?;
+    // As long as we tell the cluster, in milliseconds, and no longer.
+    let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    Ttl::new(Duration::from_millis(millis))
+        .ok_or_else(|| "a lease lasts from a millisecond to a day".to_owned())
 }
 
 #[cfg(test)]

@@ -2,39 +2,61 @@
 
 use redis_protocol::resp2::decode::decode;
 use redis_protocol::resp2::types::OwnedFrame;
-use std::io::{Error, ErrorKind};
+use std::io::{Error, ErrorKind, Result};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// How long a node may take to answer.
+/// How long a node may take to take a connection in, and to answer what needs no quorum.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The longest answer that is read.
 const ANSWER_BYTES: usize = 1 << 20;
 
-/// Asks a node for something that takes no argument.
-pub(crate) async fn ask(address: &str, command: &str) -> std::io::Result<OwnedFrame> {
-    match tokio::time::timeout(PATIENCE, converse(address, command)).await {
-        Ok(answer) => answer,
-        Err(_) => Err(ErrorKind::TimedOut.into()),
+/// A connection to a node.
+#[derive(Debug)]
+pub(crate) struct Client {
+    socket: TcpStream,
+}
+
+impl Client {
+    pub(crate) async fn connect(address: &str) -> Result<Self> {
+        let socket = within(PATIENCE, TcpStream::connect(address)).await?;
+        socket.set_nodelay(true)?;
+        Ok(Self { socket })
+    }
+
+    /// Asks for something, and waits for the answer. Given up on the way, the connection is of no more use.
+    pub(crate) async fn ask<P: AsRef<str>>(&mut self, parts: &[P]) -> Result<OwnedFrame> {
+        let mut request = format!("*{}\r\n", parts.len());
+        for part in parts.iter().map(AsRef::as_ref) {
+            request += &format!("${}\r\n{part}\r\n", part.len());
+        }
+        self.socket.write_all(request.as_bytes()).await?;
+        let mut answer = Vec::new();
+        while answer.len() < ANSWER_BYTES {
+            if self.socket.read_buf(&mut answer).await? == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+            if let Some((frame, _)) = decode(&answer).map_err(|_| Error::from(ErrorKind::InvalidData))? {
+                return Ok(frame);
+            }
+        }
+        Err(ErrorKind::InvalidData.into())
     }
 }
 
-async fn converse(address: &str, command: &str) -> std::io::Result<OwnedFrame> {
-    let mut socket = TcpStream::connect(address).await?;
-    socket.write_all(format!("*1\r\n${}\r\n{command}\r\n", command.len()).as_bytes()).await?;
-    let mut answer = Vec::new();
-    while answer.len() < ANSWER_BYTES {
-        if socket.read_buf(&mut answer).await? == 0 {
-            return Err(ErrorKind::UnexpectedEof.into());
-        }
-        match decode(&answer).map_err(|_| Error::from(ErrorKind::InvalidData))? {
-            Some((OwnedFrame::Error(error), _)) => return Err(Error::other(error)),
-            Some((frame, _)) => return Ok(frame),
-            None => (),
-        }
+/// Asks a node for something that takes no argument.
+pub(crate) async fn ask(address: &str, command: &str) -> Result<OwnedFrame> {
+    let mut client = Client::connect(address).await?;
+    match within(PATIENCE, client.ask(&[command])).await? {
+        OwnedFrame::Error(error) => Err(Error::other(error)),
+        frame => Ok(frame),
     }
-    Err(ErrorKind::InvalidData.into())
+}
+
+/// What comes of something that may take only so long.
+pub(crate) async fn within<T>(time: Duration, what: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(time, what).await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
 }
 
 /// A number in an answer.

@@ -3,6 +3,7 @@
 mod arguments;
 mod client;
 mod dev;
+mod lock;
 mod serve;
 mod show;
 mod status;
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
     let (errors, colours) = (std::io::stderr, std::io::stderr().is_terminal());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(errors).with_ansi(colours).init();
     match run(arguments.command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("quorate: {error}");
             ExitCode::FAILURE
@@ -30,10 +31,12 @@ fn main() -> ExitCode {
 }
 
 #[tokio::main]
-async fn run(command: Command) -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn run(command: Command) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
     match command {
-        Command::Dev(arguments) => dev::run(arguments).await,
-        Command::Serve(arguments) => serve::run(arguments).await,
-        Command::Status(arguments) => status::run(&arguments).await,
+        Command::Dev(arguments) => dev::run(arguments).await?,
+        Command::Serve(arguments) => serve::run(arguments).await?,
+        Command::Lock(arguments) => return Ok(lock::run(arguments).await),
+        Command::Status(arguments) => status::run(&arguments).await?,
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -101,6 +101,13 @@ fn serve<'a>(id: &'a str, cluster: &'a str, listen: &'a str, data: &'a Path) -> 
     vec!["serve", "--id", id, "--cluster", cluster, "--listen", listen, "--data", data]
 }
 
+/// A command that holds a lock for two of its leases.
+fn holder(connect: &str) -> Child {
+    let script = "echo $QUORATE_TOKEN; sleep 3; echo still $QUORATE_TOKEN";
+    let lock = ["lock", "printer", "--ttl", "1500ms", "--connect", connect, "--", "sh", "-c", script];
+    quorate(&lock).stderr(Stdio::inherit()).spawn().expect("it runs")
+}
+
 #[test]
 fn three_processes_go_on_without_their_leader_and_take_it_back() {
     let data = TempDir::new().expect("a directory");
@@ -115,9 +122,15 @@ fn three_processes_go_on_without_their_leader_and_take_it_back() {
     let leader = status(&clients[0], 3)["leader"].as_u64().expect("a number") as usize - 1;
     let other = (leader + 1) % 3;
     assert_eq!(ask(&clients[other], "SET k mine NX PX 60000", 5), "+OK\r\n");
+    let mut holder = Running(holder(&[&clients[leader], &clients[other]].map(String::as_str).join(",")));
+    let mut said = BufReader::new(holder.0.stdout.take().expect("piped")).lines();
+    let token = said.next().expect("a line").expect("text");
     nodes[leader].0.kill().expect("it runs");
     assert_eq!(ask(&clients[other], "SET k other NX", 5), "$-1\r\n");
     assert_ne!(status(&clients[other], 2)["leader"], Value::from(leader + 1));
+    // Still held, by the same session: it was renewed with another node.
+    assert_eq!(said.next().expect("a line").expect("text"), format!("still {token}"));
+    assert!(holder.0.wait().expect("a child").success());
     nodes[leader] = start(leader);
     assert_eq!(ask(&clients[leader], "GET k", 10), "$4\r\nmine\r\n");
 }

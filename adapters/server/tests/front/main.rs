@@ -2,6 +2,7 @@
 
 mod commands;
 mod connections;
+mod lock_command;
 mod locks;
 mod replicated;
 mod support;
