@@ -126,6 +126,32 @@ fn a_read_is_not_answered_by_what_an_earlier_life_asked() {
 }
 
 #[test]
+fn a_follower_that_compacts_late_can_lead() {
+    let mut play = play(3);
+    elect(&mut play, A);
+    run(&mut play, 50);
+    let mut command = 0;
+    for _ in 0..2 {
+        let full = |play: &mut Play, command: u64| {
+            let before = play.subject().owed(A);
+            play.ask(A, command, Request::Propose(command));
+            play.subject().owed(A) == before
+        };
+        while !full(&mut play, command + 1) {
+            command += 1;
+        }
+        run(&mut play, 200);
+        let (at, image) = play.subject().snapshot(A);
+        play.write_snapshot(A, at, image);
+        run(&mut play, 50);
+    }
+    play.crash(A);
+    elect(&mut play, B);
+    run(&mut play, 200);
+    assert_eq!(commit(&play, B), play.machine(B).status().last);
+}
+
+#[test]
 fn no_persistence_point_of_an_election_allows_a_second_vote() {
     let election = |crash: Option<u64>| {
         let mut play = play(3);

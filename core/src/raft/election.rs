@@ -92,8 +92,17 @@ impl<C: Command, S: Space> Raft<C, S> {
         self.try_win();
     }
 
+    /// Stands for election, unless there is no room for a leader's first entry: then others have to lead.
+    fn stand(&mut self) {
+        if self.has_room(&Entry { term: self.term, content: Content::Empty }) {
+            self.campaign(self.config.pre_vote);
+        } else {
+            self.restart_timer();
+        }
+    }
+
     /// Stands for election, or asks whether it should.
-    pub(super) fn campaign(&mut self, pre: bool) {
+    fn campaign(&mut self, pre: bool) {
         if !pre {
             self.term = self.term.next();
             self.vote = self.node(self.me);
@@ -150,7 +159,7 @@ impl<C: Command, S: Space> Raft<C, S> {
         self.due = self.others();
         // Raft 8: what earlier leaders committed is known to be committed once an entry of this term is.
         let staged = self.log.push(Entry { term: self.term, content: Content::Empty }, self.ledger.stage());
-        assert!(staged.is_ok(), "proposals leave room for the first entries of new leaders");
+        assert!(staged.is_ok(), "nobody stands for election without room for this");
     }
 
     /// Follows `leader`, or waits for one. Within a term the vote stays: forgetting it would allow a second one.
@@ -206,9 +215,7 @@ impl<C: Command, S: Space> Raft<C, S> {
                 }
                 self.check_quorum();
             }
-            State::Follower(_) | State::Candidate(_) if campaigns => {
-                self.campaign(self.config.pre_vote);
-            }
+            State::Follower(_) | State::Candidate(_) if campaigns => self.stand(),
             State::Candidate(candidate) if beats => {
                 candidate.ask = Slots::first(self.config.voters.len());
                 candidate.votes.iter().for_each(|voter| candidate.ask.remove(voter));

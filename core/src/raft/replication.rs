@@ -29,6 +29,20 @@ impl<C: Command, S: Space> Raft<C, S> {
         Ok(at.unwrap_or_default())
     }
 
+    /// Whether the window takes an entry of a leader in. Half of what a leader keeps free of commands is kept free here
+    /// too: a node that compacts later than its leader may have to lead next.
+    pub(super) fn has_room(&self, entry: &Entry<C>) -> bool {
+        let (len, bytes) = (self.log.len(), self.config.window_bytes);
+        let weight = self.log.weight() + log::weight(entry);
+        match entry.content {
+            Content::Empty => len < S::WINDOW && weight <= bytes,
+            Content::Command(_) => {
+                let kept = S::WINDOW.div_ceil(2 * RESERVE);
+                len == 0 || (len + kept < S::WINDOW && weight <= bytes - bytes / (2 * RESERVE as u64))
+            }
+        }
+    }
+
     /// A leader of this term speaks. Tells whether it is to be listened to.
     pub(super) fn follow(&mut self, from: usize, round: Round) -> bool {
         match &self.state {
@@ -102,8 +116,7 @@ impl<C: Command, S: Space> Raft<C, S> {
                 self.log.truncate(at.index);
             }
             if here.index > self.log.last().index {
-                let fits = self.log.weight() + log::weight(&entry) <= self.config.window_bytes;
-                if !fits || self.log.len() >= S::WINDOW {
+                if !self.has_room(&entry) {
                     return Err(false);
                 }
                 let mark = self.ledger.stage();
