@@ -15,6 +15,7 @@
 mod clock;
 mod drive;
 mod faults;
+pub mod lock;
 mod nemesis;
 mod network;
 mod node;

@@ -11,7 +11,7 @@ mod options;
 use campaign::Campaign;
 use clap::Parser;
 use options::{Machine, Options};
-use quorate_sim::raft;
+use quorate_sim::{lock, raft};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -19,6 +19,9 @@ fn main() -> ExitCode {
     let campaign = Campaign::new(&options);
     let passed = match options.machine {
         Machine::Raft => campaign.run::<raft::Machine, _>(raft::Proposals::new, |_| None),
+        Machine::Lock => {
+            campaign.run::<lock::Machine, _>(lock::Clients::new, |clients| Some(clients.history()))
+        }
     };
     match passed {
         Ok(true) => ExitCode::SUCCESS,

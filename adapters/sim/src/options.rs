@@ -43,12 +43,15 @@ pub(crate) struct Options {
 pub(crate) enum Machine {
     /// Raft alone: proposals, reads, snapshots.
     Raft,
+    /// The lock service: clients with sessions over Raft.
+    Lock,
 }
 
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Raft => "raft",
+            Self::Lock => "lock",
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Raft in the world: proposals and reads on any node, compaction, and the invariants of the paper.
 
 mod calm;
+mod commits;
 mod history;
 mod image;
 mod state;

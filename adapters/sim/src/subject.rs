@@ -111,7 +111,7 @@ pub trait Subject<M: Hosted> {
     /// The settings of a node.
     fn settings(&self, node: NodeId, nodes: &[NodeId]) -> M::Settings;
 
-    /// The run begins with these nodes, which are up.
+    /// The run begins: these nodes are about to come up.
     fn on_start(&mut self, nodes: &[NodeId]) {
         let _ = nodes;
     }

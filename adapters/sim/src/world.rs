@@ -224,10 +224,10 @@ impl<M: Hosted + 'static, S: Subject<M>> World<M, S> {
 
     /// Brings all nodes up.
     pub(crate) fn start(&mut self) -> Check {
+        self.subject.on_start(&self.ids);
         for node in 0..self.nodes.len() {
             self.restore(node)?;
         }
-        self.subject.on_start(&self.ids);
         self.clear_desk()
     }
 

@@ -25,12 +25,14 @@ struct Reign {
 /// The history of a cluster.
 #[derive(Debug, Default)]
 pub struct History {
-    disks: Vec<Disk>,
+    pub(super) disks: Vec<Disk>,
     reigns: Vec<Reign>,
     /// What was told to be committed, by place.
-    committed: Vec<Slot>,
+    pub(super) committed: Vec<Slot>,
+    /// In which term at the latest it was, by place.
+    pub(super) committed_in: Vec<Term>,
     /// How far each node has told, in this life.
-    commits: Vec<Index>,
+    pub(super) commits: Vec<Index>,
     printer: Printer,
     /// The latest leader.
     leader: Option<NodeId>,
@@ -152,7 +154,7 @@ impl History {
         self.leader = Some(at.node);
         self.leaders += 1;
         // Raft 5.4: what was committed in earlier terms; an old leader need not know what came after it.
-        let count = self.committed.partition_point(|slot| slot.term < term);
+        let count = self.committed_in.partition_point(|&committed| committed < term);
         let Some(last) = count.checked_sub(1).and_then(|place| self.committed.get(place)) else {
             return Ok(());
         };
@@ -206,8 +208,13 @@ impl History {
                 self.on_truncation(at, after)?;
                 (prev, entries)
             }
-            Record::Restart { snapshot, entries, .. } => {
-                (snapshot.map_or(Position::ORIGIN, |of| of.at), entries)
+            Record::Restart { snapshot, entries, term, .. } => {
+                let base = snapshot.map_or(Position::ORIGIN, |of| of.at);
+                if base.index > self.committed() {
+                    // It was told in a poll that is not over yet.
+                    self.on_commit(at, base.index, term)?;
+                }
+                (base, entries)
             }
             Record::State { .. } | Record::Chunk { .. } => (Position::ORIGIN, Batch::empty()),
         };
@@ -328,59 +335,20 @@ impl History {
         holds(status.commit > before, "a commit index never goes back", || {
             format!("{} goes from {before} to {}", at.node, status.commit)
         })?;
-        self.commits[slot(at.node)] = status.commit;
-        self.on_commit(at, before, status)
-    }
-
-    fn on_commit(&mut self, at: At, before: Index, status: &Status) -> Check {
-        let commit = status.commit;
-        let log = &self.disks[slot(at.node)].written;
-        let (first, known) = (before.max(log.snapshot()).next(), self.committed());
-        holds(first <= known.next(), "a snapshot holds only what is committed", || {
-            format!("{} goes on after {first}, {known} is the last that was committed", at.node)
-        })?;
-        for index in (first.get()..=commit.get()).map(Index::new) {
-            let missing =
-                || Broken::new("what is committed is in the log", format!("{} lacks {index}", at.node));
-            let found = log.slot(index).ok_or_else(missing)?;
-            match self.committed.get(index.get() as usize - 1) {
-                Some(&known) => holds(known == found, "what is committed never changes", || {
-                    format!(
-                        "{} commits another entry at {index} of {}, not {}",
-                        at.node, found.term, known.term
-                    )
-                })?,
-                None => self.committed.push(found),
-            }
-        }
-        holds(commit <= self.committed(), "a snapshot holds only what is committed", || {
-            format!("{} goes on from {}, {known} is the last that was committed", at.node, commit)
-        })?;
-        let of = log.term_at(commit).unwrap_or_default();
-        let counts = status.role == Role::Leader && commit > known;
+        let known = self.committed();
+        self.on_commit(at, status.commit, status.term)?;
+        let of = self.disks[slot(at.node)].written.term_at(status.commit).unwrap_or_default();
+        let counts = status.role == Role::Leader && status.commit > known;
         holds(!counts || of == status.term, "a leader counts entries of its own term only", || {
-            format!("{} leads in {} and commits {} of {of}", at.node, status.term, commit)
-        })?;
-        self.check_quorum(at, commit)
-    }
-
-    /// What is committed is on the disks of a majority.
-    fn check_quorum(&self, at: At, commit: Index) -> Check {
-        let Some(found) = place(commit).and_then(|place| self.committed.get(place)) else {
-            return Ok(());
-        };
-        let last = Position { term: found.term, index: commit };
-        let holders = self.disks.iter().filter(|disk| disk.durable.covers(last)).count();
-        holds(holders * 2 > self.disks.len(), "what is committed is on the disks of a majority", || {
-            format!("{} commits {last}, which is on {holders} of {} disks", at.node, self.disks.len())
+            format!("{} leads in {} and commits {} of {of}", at.node, status.term, status.commit)
         })
     }
 }
 
-const fn slot(node: NodeId) -> usize {
+pub(super) const fn slot(node: NodeId) -> usize {
     node.get() as usize - 1
 }
 
-fn place(index: Index) -> Option<usize> {
+pub(super) fn place(index: Index) -> Option<usize> {
     index.get().checked_sub(1).map(|place| place as usize)
 }

@@ -241,6 +241,9 @@ impl Subject<Machine> for Proposals {
 
     fn on_start(&mut self, nodes: &[NodeId]) {
         self.nodes = nodes.to_vec();
+        self.history = History::of(nodes);
+        self.state = State::of(nodes.len());
+        self.owed.resize_with(nodes.len(), Owed::default);
     }
 
     fn on_work(&mut self, desk: &mut Desk<Machine>) {
@@ -351,13 +354,6 @@ impl Subject<Machine> for Proposals {
     }
 
     fn on_restored(&mut self, at: At, machine: &Machine) -> Check {
-        if self.owed.is_empty() {
-            // The first node comes up.
-            let nodes: Vec<NodeId> = machine.config().voters.to_vec();
-            self.history = History::of(&nodes);
-            self.state = State::of(nodes.len());
-            self.owed.resize_with(nodes.len(), Owed::default);
-        }
         self.history.on_restored(at, &machine.status())
     }
 
