@@ -19,7 +19,7 @@
 //! ```
 //!
 //! **Leaves out**, for now: membership change, learners, leadership transfer, leases. Every quorum decision goes
-//! through [`Quorum`](crate::quorum::Quorum), so that they fit.
+//! through [`Quorum`], so that they fit.
 
 mod commit;
 mod config;
