@@ -1,0 +1,460 @@
+"""The `quorate` binary, end to end: three processes, redis-py, kill -9.
+
+    python3 adapters/server/e2e/run.py target/release/quorate
+
+Each claim is printed as it is tried; the last line counts them. Ends with 1 if any did not hold.
+"""
+
+import argparse
+import contextlib
+import pathlib
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+
+import redis
+from redis.exceptions import LockNotOwnedError, NoScriptError, ResponseError, WatchError
+from redis.lock import Lock
+
+from claims import Claims, equal, until
+from cluster import HOST, PATIENCE, Cluster, Writer
+
+# The whole run ends by then.
+LIMIT_SECONDS = 300
+# After the leader was killed, somebody serves writes by then.
+OUTAGE_SECONDS = 2
+# More entries than a node keeps of its log (65,536).
+OUTRUN = 70_000
+
+RELEASE = """
+-- a body nobody has seen before, in a layout of its own
+if redis.call('GET', KEYS[1]) == ARGV[1]
+then
+    return redis.call('DEL', KEYS[1])
+else return 0 end
+"""
+
+
+def refused(kind, act):
+    """Does what must be refused with an error of a kind, and tells what it says."""
+    try:
+        act()
+    except kind as error:
+        return str(error)
+    raise AssertionError("it was not refused")
+
+
+def fence(client, name):
+    return client.execute_command("FENCE", name)
+
+
+def locks(claims, one, two):
+    """`one` and `two` are clients of two nodes."""
+    claim = claims.claim
+    with claim("a lock is acquired, is owned, is seen on another node, and is released"):
+        lock = one.lock("basic", timeout=30)
+        assert lock.acquire(blocking=False)
+        assert lock.owned() and two.lock("basic").locked()
+        lock.release()
+        assert not two.lock("basic").locked()
+    with claim("a lock is extended by what is asked"):
+        with one.lock("extended", timeout=20) as lock:
+            lock.extend(30)
+            left = two.pttl("extended")
+            assert 45_000 < left <= 50_000, left
+            lock.extend(25, replace_ttl=True)
+            left = two.pttl("extended")
+            assert 20_000 < left <= 25_000, left
+    with claim("a lock is reacquired for its whole time"):
+        with one.lock("again", timeout=20) as lock:
+            two.pexpire("again", 5_000)
+            lock.reacquire()
+            assert 15_000 < two.pttl("again") <= 20_000, two.pttl("again")
+    with claim("of two clients that want a lock at once one gets it"):
+        wants = [client.lock("contended", timeout=30) for client in (one, two)]
+        got = [want.acquire(blocking=False) for want in wants]
+        equal(sorted(got), [False, True])
+        wants[got.index(True)].release()
+    with claim("who waits gives up after its blocking_timeout") as note:
+        with one.lock("kept", timeout=30):
+            start = time.monotonic()
+            assert not two.lock("kept", timeout=30).acquire(blocking_timeout=0.5)
+            waited = time.monotonic() - start
+            assert 0.3 < waited < 3, waited
+            note(f"waited {waited:.2f} s")
+    with claim("who waits gets the lock when it is released"):
+        lock = one.lock("handed-over", timeout=30, thread_local=False)
+        lock.acquire()
+        threading.Timer(0.3, lock.release).start()
+        assert two.lock("handed-over", timeout=30).acquire(blocking_timeout=PATIENCE)
+    with claim("a release by an owner whose time was over is refused, and frees nothing"):
+        late = one.lock("overslept", timeout=0.2)
+        late.acquire()
+        token = late.local.token
+        time.sleep(0.3)
+        holder = two.lock("overslept", timeout=30)
+        assert holder.acquire(blocking_timeout=PATIENCE)
+        for act in (late.release, late.reacquire, lambda: late.extend(10)):
+            late.local.token = token  # a release forgets it
+            refused(LockNotOwnedError, act)
+        assert holder.owned()
+
+
+def scripts(claims, one, two):
+    claim = claims.claim
+    with claim("a script that is not known by its digest gets NOSCRIPT, is loaded, and then does what it says"):
+        script = one.register_script(RELEASE)
+        refused(NoScriptError, lambda: one.evalsha(script.sha, 1, "scripted", "mine"))
+        one.set("scripted", "mine")
+        equal(script(keys=["scripted"], args=["other"]), 0)
+        equal(script(keys=["scripted"], args=["mine"]), 1)
+        equal(two.get("scripted"), None)
+    with claim("the scripts of redis-py need not be loaded"):
+        digest = one.register_script(Lock.LUA_RELEASE_SCRIPT).sha
+        equal(two.evalsha(digest, 1, "scripted", "mine"), 0)
+    with claim("a script that nobody knows is refused with a reason"):
+        reason = refused(ResponseError, lambda: one.eval("return redis.call('FLUSHALL')", 0))
+        assert "script" in reason, reason
+
+
+def tokens(claims, nodes):
+    with claims.claim("fencing tokens rise with each acquisition, on whatever node, and no two hold at once") as note:
+        granted, inside = [], []
+
+        def worker(node):
+            with node.client() as client:
+                for _ in range(10):
+                    with client.lock("counted", timeout=30, sleep=0.005, blocking_timeout=PATIENCE):
+                        inside.append(node)
+                        assert len(inside) == 1, "two are inside"
+                        granted.append(fence(client, "counted"))
+                        inside.pop()
+
+        workers = [threading.Thread(target=worker, args=[node], daemon=True) for node in nodes]
+        for one in workers:
+            one.start()
+        for one in workers:
+            one.join(PATIENCE)
+        equal(len(granted), 10 * len(nodes))
+        assert all(before < after for before, after in zip(granted, granted[1:])), granted
+        note(f"{len(granted)} grants, {granted[0]} to {granted[-1]}")
+    with claims.claim("a token stays while the lock is extended, and there is none without a lock"):
+        with nodes[0].client() as client:
+            with client.lock("fenced", timeout=10) as lock:
+                before = fence(client, "fenced")
+                lock.extend(10)
+                equal(fence(client, "fenced"), before)
+            equal(fence(client, "fenced"), None)
+            client.set("plain", "value")
+            equal(fence(client, "plain"), None)
+
+
+def expiry(claims, one, two):
+    for protocol, milliseconds in ((2, 400), (3, 1500)):
+        with claims.claim(f"a lock set with PX {milliseconds} is free in time and not earlier") as note:
+            key = f"expiring:{protocol}"
+            before = time.monotonic()
+            assert one.set(key, "first", nx=True, px=milliseconds)
+            after = time.monotonic()
+            until("the lock is free", lambda: two.set(key, "second", nx=True, px=60_000), PATIENCE)
+            free = time.monotonic()
+            # It was taken between `before` and `after`.
+            assert (free - before) * 1000 >= milliseconds, f"free after {free - before:.3f} s"
+            assert (free - after) * 1000 <= milliseconds + 1000, f"free only after {free - after:.3f} s"
+            note(f"free after {(free - before) * 1000:.0f} ms")
+
+
+def transactions(claims, one, two):
+    with claims.claim("MULTI and EXEC take effect together, on all nodes"):
+        with one.pipeline(transaction=True) as pipe:
+            replies = pipe.set("pair:a", 1).incr("pair:a").set("pair:b", "x").get("pair:a").execute()
+        equal(replies, [True, 2, True, b"2"])
+        equal(two.mget("pair:a", "pair:b"), [b"2", b"x"])
+    with claims.claim("EXEC does nothing when a watched key was changed by another node's client"):
+        with one.pipeline() as pipe:
+            pipe.watch("pair:a")
+            seen = int(pipe.get("pair:a"))
+            two.set("pair:a", 100)
+            pipe.multi()
+            pipe.set("pair:a", seen + 1)
+            refused(WatchError, pipe.execute)
+        equal(one.get("pair:a"), b"100")
+    with claims.claim("EXEC goes through when nothing watched was changed"):
+        with one.pipeline() as pipe:
+            pipe.watch("pair:a")
+            pipe.multi()
+            equal(pipe.incr("pair:a").execute(), [101])
+
+
+def protocols(claims, node):
+    for protocol in (2, 3):
+        with claims.claim(f"RESP{protocol} clients are served"):
+            with node.client(protocol=protocol, decode_responses=True) as client:
+                assert client.ping() and client.set("protocol", protocol)
+                equal(client.get("protocol"), str(protocol))
+                equal(client.set("protocol", "x", nx=True), None)
+
+
+def status(claims, cluster):
+    leader = cluster.leader()
+    with claims.claim("quorate status -o json tells the leader, and of each node what it is and how far"):
+        for asked in cluster.nodes:
+            view = cluster.view(asked)
+            equal(sorted(view), ["leader", "nodes"])
+            equal(view["leader"], leader.number)
+            equal([node["id"] for node in view["nodes"]], [1, 2, 3])
+            for node, shown in zip(cluster.nodes, view["nodes"]):
+                equal(sorted(shown), ["address", "applied", "commit", "id", "role", "term"])
+                equal(shown["role"], "leader" if node is leader else "follower")
+                equal(shown["address"], f"{HOST}:{node.port}")
+                assert all(isinstance(shown[name], int) for name in ("term", "commit", "applied")), shown
+                assert shown["applied"] <= shown["commit"], shown
+    with claims.claim("quorate status without -o is a table"):
+        lines = cluster.status(leader).stdout.splitlines()
+        equal(len(lines), 4)
+        equal(lines[0].split(), ["node", "role", "term", "commit", "applied", "address"])
+
+
+def first_written_after(writers, moment):
+    """When the first write was acknowledged that began after a moment."""
+    ends = [end for writer in writers for began, end in list(writer.acknowledged) if began > moment]
+    return min(ends, default=None)
+
+
+def kill_the_leader(claims, cluster, writers):
+    """Kills the leader while a lock is held and writes go on; tells the node that was killed."""
+    leader = cluster.leader()
+    one, two = (node.client() for node in cluster.others(leader))
+    held = leader.client().lock("held", timeout=60)
+    assert held.acquire(blocking=False)
+    token, grant = held.local.token, fence(one, "held")
+    killed = time.monotonic()
+    leader.send(signal.SIGKILL)
+    leader.ended()
+    with claims.claim(f"writes go on within {OUTAGE_SECONDS} s of a kill -9 of the leader") as note:
+        went_on = until("a write", lambda: first_written_after(writers, killed), PATIENCE)
+        assert went_on - killed < OUTAGE_SECONDS, f"it took {went_on - killed:.2f} s"
+        note(f"it took {went_on - killed:.2f} s")
+    with claims.claim("a lock that was held through it is held, with the same token, on the nodes that are left"):
+        equal([fence(one, "held"), fence(two, "held")], [grant, grant])
+        equal([one.get("held"), two.get("held")], [token, token])
+        assert 0 < two.pttl("held") <= 60_000
+    with claims.claim("nobody else can take it"):
+        assert not one.lock("held", timeout=1).acquire(blocking=False)
+        assert not two.lock("held", timeout=1).acquire(blocking_timeout=0.3)
+    with claims.claim("its owner extends and releases it through another node; the next token is higher"):
+        mine = one.lock("held", timeout=60)
+        mine.local.token = token
+        mine.extend(60)
+        equal(fence(two, "held"), grant)
+        mine.release()
+        with two.lock("held", timeout=60):
+            assert fence(one, "held") > grant
+    with claims.claim("quorate status shows who cannot be reached, and another leader"):
+        view = cluster.view(cluster.others(leader)[0])
+        shown = next(node for node in view["nodes"] if node["id"] == leader.number)
+        equal(shown["role"], "unreachable")
+        assert view["leader"] not in (None, leader.number), view
+    return leader
+
+
+def outrun(client):
+    """Writes more than a node keeps of its log."""
+    for first in range(0, OUTRUN, 1000):
+        with client.pipeline(transaction=False) as pipe:
+            for number in range(first, first + 1000):
+                pipe.set(f"outrun:{number % 5000}", number)
+            pipe.execute()
+
+
+def restart(claims, cluster, node):
+    with claims.claim("the node that was killed comes back, is sent a snapshot, and catches up") as note:
+        outrun(cluster.others(node)[0].client())
+        assert not list(node.data.glob("*.snapshot")), "it has one of its own"
+        start = time.monotonic()
+        node.start()
+        other = cluster.others(node)[0]
+
+        def caught_up():
+            view = cluster.view(other)
+            by_number = view and {shown["id"]: shown for shown in view["nodes"]}
+            if not view or view["leader"] is None or by_number[node.number]["role"] != "follower":
+                return False
+            return by_number[node.number]["applied"] >= aim
+
+        aim = max(shown["commit"] or 0 for shown in cluster.view(other)["nodes"])
+        until("it has applied what was committed", caught_up, PATIENCE)
+        assert list(node.data.glob("*.snapshot")), "it has no snapshot"
+        note(f"{aim} entries, {time.monotonic() - start:.2f} s after its start")
+    with claims.claim("it serves what was written while it was away"):
+        with node.client() as client:
+            assert client.set("back", "yes") and client.get("back") == b"yes"
+
+
+def nothing_is_lost(claims, cluster, writers, when):
+    with claims.claim(f"every acknowledged write is there after {when}") as note:
+        written = [pair for writer in writers for pair in writer.written]
+        assert len(written) > 100, f"only {len(written)} writes were acknowledged"
+        for node in cluster.nodes:
+            with node.client() as client:
+                for first in range(0, len(written), 100):
+                    keys, values = zip(*written[first : first + 100])
+                    found = client.mget(keys)
+                    lost = [key for key, value, is_ in zip(keys, values, found) if is_ != b"%d" % value]
+                    assert not lost, f"node {node.number} lost {lost}"
+        note(f"{len(written)} writes on each of {len(cluster.nodes)} nodes")
+    with claims.claim(f"each acknowledged INCR counts once after {when}") as note:
+        counted = sum(writer.counted for writer in writers)
+        unknown = sum(writer.unknown for writer in writers)
+        found = int(cluster.nodes[0].client().get("counter"))
+        assert counted <= found <= counted + unknown, f"{found} of {counted}, {unknown} unknown"
+        note(f"{found} counted, {counted} acknowledged, {unknown} unknown")
+
+
+def kill_all(claims, cluster, writers):
+    keeper = cluster.nodes[0].client()
+    held = keeper.lock("kept-by-disks", timeout=120)
+    assert held.acquire(blocking=False)
+    grant = fence(keeper, "kept-by-disks")
+    for node in cluster.nodes:
+        node.send(signal.SIGKILL)
+    for node in cluster.nodes:
+        node.ended()
+    for writer in writers:
+        writer.stop()
+    start = time.monotonic()
+    for node in cluster.nodes:
+        node.start()
+    with claims.claim("three nodes that were killed at once come back and lead") as note:
+        cluster.leader()
+        note(f"after {time.monotonic() - start:.2f} s")
+    with claims.claim("a lock that was held through it is held, with the same token"):
+        equal(fence(keeper, "kept-by-disks"), grant)
+        assert held.owned()
+        assert not cluster.nodes[1].client().lock("kept-by-disks", timeout=1).acquire(blocking=False)
+        held.release()
+    nothing_is_lost(claims, cluster, writers, "a kill -9 of all three at once")
+
+
+def all_of_it(connection, sent):
+    """Sends, and reads until the other end closes the connection."""
+    received = b""
+    with contextlib.suppress(ConnectionError):  # it may close before it has heard everything
+        connection.sendall(sent)
+    with contextlib.suppress(ConnectionError):
+        while part := connection.recv(4096):
+            received += part
+    return received
+
+
+def bad_input(claims, cluster):
+    node = cluster.nodes[0]
+    good = node.client()
+    bad = {
+        "garbage": b"\x00\xff\x13\x37 garbage\r\n\r\n\xfe" * 100,
+        "a request of a billion parts": b"*1000000000\r\n",
+        "a request of minus five parts": b"*-5\r\n$4\r\nPING\r\n",
+        "a part of a gigabyte": b"*2\r\n$3\r\nGET\r\n$1073741824\r\n",
+        "a part that is longer than it says": b"*1\r\n$2\r\nPING\r\n",
+        "a length of four million digits": b"*1\r\n$4" + b"0" * (4 << 20),
+    }
+    for what, sent in bad.items():
+        with claims.claim(f"{what} gets an error and ends the connection; others are served"):
+            with node.raw() as connection:
+                reply = all_of_it(connection, sent)
+            assert b"-ERR Protocol error" in reply, reply
+            assert good.set("good", what) and good.get("good") == what.encode()
+    with claims.claim("half a request does nothing, held or cut off"):
+        half = [node.raw() for _ in range(50)]
+        for connection in half:
+            connection.sendall(b"*3\r\n$3\r\nSET\r\n$4\r\nhalf\r\n$5\r\nval")
+        assert good.ping() and good.get("half") is None
+        for connection in half:
+            connection.close()
+        assert good.ping() and good.get("half") is None
+    with claims.claim("a key or a value over its limit gets an error that says so, and the connection goes on"):
+        for key, value, limit in (("k" * 1025, "v", "1024"), ("k", b"v" * ((512 << 10) + 1), "524288")):
+            reason = refused(ResponseError, lambda: good.set(key, value))
+            assert limit in reason, reason
+        assert good.ping()
+    with claims.claim("an unknown command and a wrong number of arguments get errors that name the command"):
+        for command, named in ((("FLUSHALL",), "flushall"), (("GET",), "'get'"), (("INCR", "good"), "integer")):
+            reason = refused(ResponseError, lambda: good.execute_command(*command))
+            assert named in reason.lower(), reason
+    with claims.claim("garbage where the nodes talk to each other changes nothing"):
+        for sent in (b"\xff" * 4096, b"quorate", b"quorate\x01" + b"\xff" * 24, b"GET / HTTP/1.1\r\n\r\n"):
+            for port in cluster.peer_ports:
+                with socket.create_connection((HOST, port), timeout=PATIENCE) as connection:
+                    connection.sendall(sent)
+        assert good.set("good", "still") and cluster.leader()
+    with claims.claim("all nodes run on, within their memory") as note:
+        assert all(node.runs() for node in cluster.nodes)
+        resident = [node.resident_mib() for node in cluster.nodes]
+        assert max(resident) < 512, resident
+        note("resident " + ", ".join(f"{mib} MiB" for mib in resident))
+
+
+def in_peace(claims, cluster):
+    with claims.claim("nodes that are asked to end do, and say so by their exit status"):
+        for node in cluster.nodes:
+            node.send(signal.SIGTERM)
+        equal([node.ended() for node in cluster.nodes], [0, 0, 0])
+
+
+def everything(claims, cluster):
+    with claims.claim("three processes elect a leader") as note:
+        start = time.monotonic()
+        cluster.leader()
+        note(f"after {time.monotonic() - start:.2f} s")
+    status(claims, cluster)
+    one, two = (node.client() for node in cluster.others(cluster.leader()))
+    locks(claims, one, two)
+    scripts(claims, one, two)
+    tokens(claims, cluster.nodes)
+    expiry(claims, one, two)
+    transactions(claims, one, two)
+    protocols(claims, cluster.nodes[0])
+
+    writers = [Writer(node) for node in cluster.nodes]
+    for writer in writers:
+        writer.start()
+    until("every node acknowledges writes", lambda: all(len(w.acknowledged) > 50 for w in writers), PATIENCE)
+    killed = kill_the_leader(claims, cluster, writers)
+    restart(claims, cluster, killed)
+    kill_all(claims, cluster, writers)
+    bad_input(claims, cluster)
+    in_peace(claims, cluster)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("binary", type=pathlib.Path, help="the quorate binary")
+    binary = parser.parse_args().binary.resolve()
+
+    def too_long(*_):
+        raise SystemExit(f"e2e: ended before it was done; {LIMIT_SECONDS} s is the limit")
+
+    signal.signal(signal.SIGALRM, too_long)
+    signal.signal(signal.SIGTERM, too_long)
+    signal.alarm(LIMIT_SECONDS)
+    print(f"redis-py {redis.__version__}, {binary}")
+    claims = Claims()
+    with tempfile.TemporaryDirectory(prefix="quorate-e2e-") as directory:
+        with Cluster(str(binary), pathlib.Path(directory)) as cluster:
+            try:
+                everything(claims, cluster)
+            except Exception as error:  # what comes between the claims failed, so the rest could not be tried
+                claims.failed += 1
+                print(f"FAILED  the rest could not be tried: {type(error).__name__}: {error}")
+            if claims.failed:
+                for node in cluster.nodes:
+                    print(f"-- node {node.number} said:\n{node.log.read_text(errors='replace')[-4000:]}")
+    print(f"{claims.passed} passed, {claims.failed} failed")
+    return 1 if claims.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
