@@ -182,3 +182,14 @@ fn restores(records: &[Vec<u8>], snapshots: &[(SnapshotId, u64)]) {
 fn the_same_seed_gives_the_same_outputs() {
     assert_eq!(live::<Heap<7, 16, 16>>(42, 2_000), live::<Heap<7, 16, 16>>(42, 2_000));
 }
+
+#[test]
+fn a_snapshot_of_the_last_index_there_is_makes_no_restore_panic() {
+    let at = Position { term: Term::new(1), index: Index::new(u64::MAX) };
+    let of = SnapshotId { at, size: 0 };
+    let entries = Batch::empty();
+    let record = Record::Restart { term: at.term, vote: None, snapshot: Some(of), entries };
+    let mut bytes = Vec::new();
+    Node::put_record(&record, &mut bytes).expect("a vector is never full");
+    restores(&[bytes], &[(of, 0)]);
+}
