@@ -254,11 +254,13 @@ impl<C: Command, S: Space> Raft<C, S> {
     }
 
     /// The entry at `index`, if the window holds it.
+    #[cfg(feature = "serde")]
     pub(crate) fn entry(&self, index: Index) -> Option<&Entry<C>> {
         self.log.entry(index)
     }
 
     /// Of a leader, its first entry: once that was told, so was all that any leader before it committed.
+    #[cfg(feature = "serde")]
     pub(crate) const fn first_as_leader(&self) -> Option<Index> {
         match &self.state {
             State::Leader(leader) => Some(leader.first),

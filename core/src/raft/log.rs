@@ -96,6 +96,7 @@ impl<C: Command, S: Space> Log<C, S> {
         (at <= index && term_at <= term).then_some(Position { term: term_at, index: at })
     }
 
+    #[cfg(feature = "serde")]
     pub(super) fn entry(&self, index: Index) -> Option<&Entry<C>> {
         self.held(index).map(|held| &held.item)
     }

@@ -166,6 +166,7 @@ impl<C: Command, S: Space> Raft<C, S> {
     }
 
     /// Whether this is the snapshot that the application has to start from.
+    #[cfg(feature = "serde")]
     pub(crate) fn awaits(&self, of: SnapshotId) -> bool {
         self.load.is_some_and(|load| load.of == of)
     }
