@@ -39,3 +39,8 @@ pub use stop::{StartError, StopReason};
 #[cfg(unix)]
 pub use storage::DiskStorage;
 pub use storage::{Contents, MemoryDisk, SnapshotWriter, Storage, StorageError};
+
+/// The code of the README is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
