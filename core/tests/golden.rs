@@ -7,8 +7,8 @@ use quorate::raft::{Content, Entry, Message, Record, Round};
 use quorate::replicated::{self, Operation, Sequence, SessionId, Settings, Stamped};
 use quorate::space::Heap;
 use quorate::{
-    Application, Batch, Hosted, Image, Index, Input, Instant, Machine, Moment, NodeId, Output, Position,
-    Raft, Replicated, SnapshotId, Stored, Term, Timestamp,
+    Application, Batch, Either, Hosted, Image, Index, Input, Instant, Machine, Moment, NodeId, Output,
+    Position, Raft, Replicated, SnapshotId, Stored, Term, Timestamp,
 };
 
 type Space = Heap<3, 16>;
@@ -211,6 +211,15 @@ fn a_message_of_raft_under_an_application_is_these_bytes() {
         &[0, 2, 0xAC, 2, 2, 5, 4, 9, 0, 1, 2, 1, 0xE8, 7, 1, 7],
     );
     keeps::<Service>(&Record::Append { after: Index::new(5), entries }, &[1, 1, 5, 1, 2, 1, 0xE8, 7, 1, 7]);
+}
+
+#[test]
+fn a_command_of_two_applications_is_these_bytes() {
+    let mut bytes = Vec::new();
+    for command in [Either::First(200), Either::Second(5_u32)] {
+        put::<Either<u32, u32>>(&command, &mut bytes).expect("a vector has room");
+    }
+    assert_eq!(bytes, [0, 0xC8, 1, 1, 5]);
 }
 
 /// The whole state of a node on which one client opened a session and sent two commands.
