@@ -8,6 +8,7 @@ Each claim is printed as it is tried; the last line counts them. Ends with 1 if 
 import argparse
 import contextlib
 import pathlib
+import random
 import signal
 import socket
 import sys
@@ -218,6 +219,36 @@ def status(claims, cluster):
         equal(lines[0].split(), ["node", "role", "term", "commit", "applied", "address"])
 
 
+def table(claims, one, two):
+    """The lock table: sessions, and those who wait in line."""
+    with claims.claim("a session's lock is refused to another, its token released once, and the next token is higher"):
+        ann, bob = open_session(one, 30), open_session(two, 30)
+        token = acquire(one, ann, "table", 0)
+        equal(acquire(two, ann, "table", 0), token)
+        equal(acquire(two, bob, "table", 0), None)
+        equal(one.execute_command("LOCK.RELEASE", bob, "table", token), 0)
+        equal(one.execute_command("LOCK.RELEASE", ann, "table", token), 1)
+        assert acquire(two, bob, "table", 0) > token
+        one.execute_command("LOCK.CLOSE", ann)
+        one.execute_command("LOCK.CLOSE", bob)
+    with claims.claim("the lock of a session that ended goes to who waits, in time and not earlier") as note:
+        start = time.monotonic()
+        ann, bob = open_session(one, 1), open_session(two, 30)
+        acquire(one, ann, "inherited", 0)
+        assert acquire(two, bob, "inherited", PATIENCE * 1000)
+        waited = time.monotonic() - start
+        assert 1 <= waited < 3, f"{waited:.2f} s"
+        note(f"after {waited:.2f} s")
+
+
+def open_session(client, seconds):
+    return client.execute_command("LOCK.OPEN", random.getrandbits(63), seconds * 1000)
+
+
+def acquire(client, session, name, milliseconds):
+    return client.execute_command("LOCK.ACQUIRE", session, name, milliseconds)
+
+
 def first_written_after(writers, moment):
     """When the first write was acknowledged that began after a moment."""
     ends = [end for writer in writers for began, end in list(writer.acknowledged) if began > moment]
@@ -231,6 +262,10 @@ def kill_the_leader(claims, cluster, writers):
     held = leader.client().lock("held", timeout=60)
     assert held.acquire(blocking=False)
     token, grant = held.local.token, fence(one, "held")
+    ann, bob = open_session(one, 60), open_session(two, 60)
+    first, line = acquire(one, ann, "line", 0), []
+    waiter = threading.Thread(target=lambda: line.append(acquire(two, bob, "line", PATIENCE * 1000)), daemon=True)
+    waiter.start()
     killed = time.monotonic()
     leader.send(signal.SIGKILL)
     leader.ended()
@@ -253,6 +288,12 @@ def kill_the_leader(claims, cluster, writers):
         mine.release()
         with two.lock("held", timeout=60):
             assert fence(one, "held") > grant
+    with claims.claim("who waited in line through it is granted the lock when its holder releases it"):
+        assert not line, "it was granted early"
+        equal(acquire(one, ann, "line", 0), first)
+        equal(one.execute_command("LOCK.RELEASE", ann, "line", first), 1)
+        waiter.join(PATIENCE)
+        assert line and line[0] > first, line
     with claims.claim("quorate status shows who cannot be reached, and another leader"):
         view = cluster.view(cluster.others(leader)[0])
         shown = next(node for node in view["nodes"] if node["id"] == leader.number)
@@ -416,6 +457,7 @@ def everything(claims, cluster):
     tokens(claims, cluster.nodes)
     expiry(claims, one, two)
     transactions(claims, one, two)
+    table(claims, one, two)
     protocols(claims, cluster.nodes[0])
 
     writers = [Writer(node) for node in cluster.nodes]
