@@ -123,7 +123,7 @@ impl Sink for Counted<'_> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "alloc"))]
 mod tests {
     use super::*;
     use crate::Index;
