@@ -78,7 +78,7 @@ class Cluster:
 
     def __init__(self, binary, directory, size=3):
         ports = free_ports(2 * size)
-        self.binary, self.peer_ports = binary, ports[size:]
+        self.binary, self.peer_ports, self.commands = binary, ports[size:], []
         cluster = ",".join(f"{at}={HOST}:{port}" for at, port in enumerate(self.peer_ports, 1))
         self.nodes = [Node(at, binary, cluster, port, directory) for at, port in enumerate(ports[:size], 1)]
 
@@ -88,6 +88,10 @@ class Cluster:
         return self
 
     def __exit__(self, *_):
+        for command in self.commands:
+            if command.poll() is None:
+                command.terminate()  # which it passes on
+                command.wait(PATIENCE)
         running = [node for node in self.nodes if node.runs()]
         for node in running:
             node.send(signal.SIGKILL)
@@ -98,6 +102,15 @@ class Cluster:
         """What `quorate status` says, asked of a node."""
         command = [self.binary, "status", "--connect", f"{HOST}:{node.port}", *arguments]
         return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
+
+    def locked(self, name, *command, wait="10s", nodes=None):
+        """Starts `quorate lock`, with a command to run while the lock is held."""
+        connect = ",".join(f"{HOST}:{node.port}" for node in nodes or self.nodes)
+        arguments = [self.binary, "lock", name, "--connect", connect, "--ttl", "5s", "--wait", wait, "--", *command]
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        process = subprocess.Popen(arguments, **pipes)
+        self.commands.append(process)
+        return process
 
     def view(self, node):
         """The cluster as a node shows it; `None` if it does not."""

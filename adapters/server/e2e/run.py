@@ -241,6 +241,25 @@ def table(claims, one, two):
         note(f"after {waited:.2f} s")
 
 
+def lock_command(claims, cluster):
+    def run(name, *command, **options):
+        process = cluster.locked(name, *command, **options)
+        said, _ = process.communicate(timeout=PATIENCE)
+        return process.returncode, said.split()
+
+    with claims.claim("quorate lock runs a command with the lock's name and token, and ends as it does"):
+        status, said = run("command", "sh", "-c", "echo $QUORATE_LOCK $QUORATE_TOKEN; exit 7")
+        equal((status, said[0]), (7, "command"))
+        assert int(run("command", "sh", "-c", "echo $QUORATE_TOKEN")[1][0]) > int(said[1])
+    with claims.claim("quorate lock ends with 3 if the lock is not acquired in time"):
+        holder = cluster.locked("command", "sh", "-c", "echo held; sleep 60")
+        equal(holder.stdout.readline(), "held\n")
+        equal(run("command", "true", wait="300ms")[0], 3)
+        holder.terminate()
+        holder.wait(PATIENCE)
+        equal(run("command", "true")[0], 0)
+
+
 def open_session(client, seconds):
     return client.execute_command("LOCK.OPEN", random.getrandbits(63), seconds * 1000)
 
@@ -256,7 +275,7 @@ def first_written_after(writers, moment):
 
 
 def kill_the_leader(claims, cluster, writers):
-    """Kills the leader while a lock is held and writes go on; tells the node that was killed."""
+    """Kills the leader while a lock is held and writes go on; tells the node that was killed, and a command that runs on."""
     leader = cluster.leader()
     one, two = (node.client() for node in cluster.others(leader))
     held = leader.client().lock("held", timeout=60)
@@ -266,6 +285,9 @@ def kill_the_leader(claims, cluster, writers):
     first, line = acquire(one, ann, "line", 0), []
     waiter = threading.Thread(target=lambda: line.append(acquire(two, bob, "line", PATIENCE * 1000)), daemon=True)
     waiter.start()
+    # Longer than its lease of 5 s, which it has to renew.
+    command = cluster.locked("command", "sh", "-c", "echo held; sleep 7; echo done")
+    equal(command.stdout.readline(), "held\n")
     killed = time.monotonic()
     leader.send(signal.SIGKILL)
     leader.ended()
@@ -299,7 +321,7 @@ def kill_the_leader(claims, cluster, writers):
         shown = next(node for node in view["nodes"] if node["id"] == leader.number)
         equal(shown["role"], "unreachable")
         assert view["leader"] not in (None, leader.number), view
-    return leader
+    return leader, command
 
 
 def outrun(client):
@@ -458,14 +480,17 @@ def everything(claims, cluster):
     expiry(claims, one, two)
     transactions(claims, one, two)
     table(claims, one, two)
+    lock_command(claims, cluster)
     protocols(claims, cluster.nodes[0])
 
     writers = [Writer(node) for node in cluster.nodes]
     for writer in writers:
         writer.start()
     until("every node acknowledges writes", lambda: all(len(w.acknowledged) > 50 for w in writers), PATIENCE)
-    killed = kill_the_leader(claims, cluster, writers)
+    killed, command = kill_the_leader(claims, cluster, writers)
     restart(claims, cluster, killed)
+    with claims.claim("quorate lock kept the lock through the kill, and its command came to its end"):
+        equal((command.communicate(timeout=PATIENCE)[0], command.returncode), ("done\n", 0))
     kill_all(claims, cluster, writers)
     bad_input(claims, cluster)
     in_peace(claims, cluster)
