@@ -6,7 +6,7 @@ use crate::show::{Shown, heading};
 use crate::stop;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use quorate::{ClusterId, NodeId};
-use quorate_server::{Disk, Front, Members, Plan, Replica, Store};
+use quorate_server::{Front, Members, Plan, Replica, Store, open_disk};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{IsTerminal, Write};
@@ -79,7 +79,7 @@ async fn start(
     let (mut members, mut fronts) = (Vec::new(), Vec::new());
     for ((listener, clients), number) in sockets.into_iter().zip(1..) {
         let (id, peers) = (NodeId::new(number), peers.clone());
-        let disk = Disk::open(&arguments.data.join(format!("node-{number}")), CLUSTER, id)?;
+        let disk = open_disk(&arguments.data.join(format!("node-{number}")), CLUSTER, id)?;
         let replica = Replica::start(Plan { cluster: CLUSTER, id, peers, listener, disk }).await?;
         let address = clients.local_addr()?.to_string();
         members.push(Member { id, address, replica: Arc::new(replica) });

@@ -26,7 +26,7 @@ mod single;
 mod store;
 mod waits;
 
-pub use disk::Disk;
+pub use disk::open_disk;
 pub use front::{CONNECTIONS, Front};
 pub use members::Members;
 pub use replica::{PEERS, Plan, Replica};

@@ -1,6 +1,5 @@
 //! A store that is replicated: one node of a group.
 
-use crate::disk::Disk;
 use crate::service::Service;
 use crate::store::{Store, Unavailable};
 use crate::waits::{self, Waits};
@@ -11,7 +10,7 @@ use quorate::raft::{self, Status};
 use quorate::replicated::{self, Event, Outcome, Replicated, Request, Settings};
 use quorate::space::Heap;
 use quorate::{Application, ClusterId, Either, Index, NodeId};
-use quorate_tokio::{Handle, Node, RequestError, StartError, StopReason};
+use quorate_tokio::{DiskStorage, Handle, Node, RequestError, StartError, StopReason};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -44,7 +43,7 @@ pub struct Plan {
     /// Where this node listens for the others.
     pub listener: TcpListener,
     /// What it has on disk.
-    pub disk: Disk,
+    pub disk: DiskStorage,
 }
 
 /// One node of a replicated keyspace and lock table. Dropped, it stops as in a crash.

@@ -3,7 +3,7 @@
 use crate::arguments::Serve;
 use crate::stop;
 use quorate::{ClusterId, NodeId};
-use quorate_server::{Disk, Front, Members, Plan, Replica};
+use quorate_server::{Front, Members, Plan, Replica, open_disk};
 use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(crate) async fn run(arguments: Serve) -> Result<(), Failure> {
     let members = Members::new(id, members(id, peers.keys(), clients.local_addr()?));
 
     let cluster = ClusterId::new(cluster_id);
-    let disk = Disk::open(&data, cluster, id)?;
+    let disk = open_disk(&data, cluster, id)?;
     let replica = Arc::new(Replica::start(Plan { cluster, id, peers, listener, disk }).await?);
     let (stop, stopped) = watch::channel(false);
     let front = Front::new(Arc::clone(&replica), members).with_connections(connections);

@@ -1,7 +1,7 @@
 //! A front end in this process, and a client that shows replies as text.
 
 use quorate::{ClusterId, NodeId};
-use quorate_server::{Disk, Front, Members, Plan, Replica, Store};
+use quorate_server::{Front, Members, Plan, Replica, Store, open_disk};
 use redis_protocol::resp2::decode::decode;
 use redis_protocol::resp2::types::OwnedFrame;
 use std::collections::BTreeMap;
@@ -45,7 +45,7 @@ pub(crate) async fn cluster(nodes: u64, data: &TempDir) -> Vec<(Arc<Replica>, Se
     let mut running = Vec::new();
     for (id, _, listener) in listeners {
         let directory = data.path().join(id.to_string());
-        let disk = Disk::open(&directory, cluster, id).expect("a new log");
+        let disk = open_disk(&directory, cluster, id).expect("a new log");
         let plan = Plan { cluster, id, peers: peers.clone(), listener, disk };
         let replica = Arc::new(Replica::start(plan).await.expect("a new node"));
         let served = serve(Arc::clone(&replica), 100).await;
