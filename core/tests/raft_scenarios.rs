@@ -266,6 +266,26 @@ fn a_second_leader_of_a_term_is_nonsense() {
     assert_eq!(cluster.values(2), [1]);
 }
 
+/// Found by simulation: adopting a term put the own candidacy off, again and again.
+#[test]
+fn a_candidate_that_cannot_win_does_not_keep_others_from_standing() {
+    let mut cluster = Cluster::with(3, |config| config.pre_vote = false);
+    cluster.elect(1);
+    cluster.propose(1, 7);
+    cluster.run_but(|flying| flying.to == node(3));
+    cluster.host(1).up = false;
+    // Node 3 stands again and again, just before node 2 would.
+    for of in 2..8 {
+        cluster.pass(Duration::from_millis(250));
+        if leader(&cluster) == Some(2) {
+            return;
+        }
+        say(&mut cluster, 3, 2, Message::Vote { term: term(of), last: at(1, 1), pre: false });
+        cluster.sync(2);
+    }
+    panic!("node 2 has the longer log and a quorum, and does not lead");
+}
+
 #[test]
 fn split_votes_end() {
     let mut cluster = Cluster::with(5, |config| config.pre_vote = false);

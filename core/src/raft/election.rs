@@ -76,6 +76,7 @@ impl<C: Command, S: Space> Raft<C, S> {
                 self.stage_state();
             }
             self.enter_follower(self.term, None);
+            self.restart_timer();
         }
         let term = if granted { term } else { self.term };
         self.reply(from, Reply::Vote { term, granted, pre });
@@ -174,9 +175,13 @@ impl<C: Command, S: Space> Raft<C, S> {
         self.forget_replies();
         self.due = Slots::NONE;
         self.gated = Slots::NONE;
+        // Raft 5.2: only a leader, or a vote that is given, puts the own candidacy off. A later term alone does not, or a
+        // candidate that cannot win would keep those from standing who can.
+        if leader.is_some() || matches!(self.state, State::Leader(_)) {
+            self.restart_timer();
+        }
         self.state = State::Follower(Follower::of(leader));
         self.reads.leave();
-        self.restart_timer();
     }
 
     /// Whether a leader is known to be there: then nobody is helped to depose it.
