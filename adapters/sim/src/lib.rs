@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+mod disk;
 mod drive;
 mod faults;
 pub mod lock;

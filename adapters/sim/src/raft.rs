@@ -4,6 +4,7 @@ mod calm;
 mod commits;
 mod history;
 mod image;
+mod outcomes;
 mod state;
 mod subject;
 

@@ -53,18 +53,18 @@ crate::paths! {
 /// The timer of the clients.
 const ASK: u64 = 0;
 /// The timer of what looks after snapshots.
-const COMPACT: u64 = 1;
+pub(super) const COMPACT: u64 = 1;
 
 /// What a node was asked and owes.
 #[derive(Debug, Default)]
 pub(super) struct Owed {
-    proposals: VecDeque<(Position, u64)>,
-    reads: VecDeque<(ReadTicket, Index)>,
-    role: Option<Role>,
+    pub(super) proposals: VecDeque<(Position, u64)>,
+    pub(super) reads: VecDeque<(ReadTicket, Index)>,
+    pub(super) role: Option<Role>,
     /// Whether a piece of a snapshot came in, in this life.
     has_piece: bool,
     /// Whether the window is so full that it is time for a snapshot, however little has been told.
-    is_full: bool,
+    pub(super) is_full: bool,
 }
 
 /// Proposals with payloads of their own, reads, compaction at random, and the invariants of [`History`].
@@ -72,10 +72,10 @@ pub(super) struct Owed {
 pub struct Proposals {
     rng: Rng,
     gap: u64,
-    snapshot_every: u64,
+    pub(super) snapshot_every: u64,
     pub(super) history: History,
     pub(super) state: State,
-    nodes: Vec<NodeId>,
+    pub(super) nodes: Vec<NodeId>,
     pub(super) owed: Vec<Owed>,
     payload: u64,
     pub(super) calm: Option<Calm>,
@@ -131,7 +131,7 @@ impl Proposals {
         self.state.commands()
     }
 
-    fn hit(&mut self, path: Path) {
+    pub(super) fn hit(&mut self, path: Path) {
         self.tally.hit(path as usize);
     }
 
@@ -143,72 +143,6 @@ impl Proposals {
 
     fn any_node(&self, desk: &mut Desk<Machine>) -> NodeId {
         self.nodes[desk.rng.below(self.nodes.len() as u64) as usize]
-    }
-
-    fn on_committed(&mut self, at: At, event: &Event<'_, u64>, desk: &mut Desk<Machine>) -> Check {
-        let Event::Committed { first, entries } = event else { return Ok(()) };
-        let mut index = *first;
-        entries.try_for_each(|entry| {
-            self.state.apply(at.node, index, entry)?;
-            self.settle(at, Position { term: entry.term, index }, entry.content.clone())?;
-            index = index.next();
-            Ok(())
-        })?;
-        if index.get() % self.snapshot_every < entries.len() as u64 {
-            self.write_snapshot(at.node, desk);
-        }
-        Ok(())
-    }
-
-    fn write_snapshot(&self, node: NodeId, desk: &mut Desk<Machine>) {
-        let (at, bytes) = self.state.snapshot(node);
-        desk.write_snapshot(node, at, bytes);
-    }
-
-    /// Writes the snapshots that were due and got lost.
-    fn compact(&self, desk: &mut Desk<Machine>) {
-        for &node in &self.nodes {
-            let patience = if self.owed[slot(node)].is_full { 0 } else { self.snapshot_every };
-            if self.state.told(node).get() > self.history.snapshot(node).get() + patience {
-                self.write_snapshot(node, desk);
-            }
-        }
-        desk.after(Duration::from_millis(200), COMPACT);
-    }
-
-    /// An entry was told: the proposals that waited for its place have their outcome.
-    fn settle(&mut self, at: At, told: Position, content: quorate::raft::Content<u64>) -> Check {
-        while let Some(&(position, payload)) = self.owed[slot(at.node)].proposals.front() {
-            if position.index > told.index {
-                break;
-            }
-            self.owed[slot(at.node)].proposals.pop_front();
-            if position == told {
-                let same = matches!(content, quorate::raft::Content::Command(command) if command == payload);
-                holds(same, "a proposal is told as it was made", || {
-                    format!("{} proposed {payload} at {told}, and tells {content:?}", at.node)
-                })?;
-            } else {
-                self.hit(Path::ProposalLost);
-            }
-        }
-        Ok(())
-    }
-
-    fn on_readable(&mut self, at: At, through: ReadTicket, from: Index) -> Check {
-        if self.owed[slot(at.node)].role != Some(Role::Leader) {
-            self.hit(Path::FollowerRead);
-        }
-        while let Some(&(ticket, committed)) = self.owed[slot(at.node)].reads.front() {
-            if ticket > through {
-                break;
-            }
-            self.owed[slot(at.node)].reads.pop_front();
-            holds(from >= committed, "a read sees all that was committed before it was asked", || {
-                format!("{} serves a read from {from}, {committed} was committed before", at.node)
-            })?;
-        }
-        Ok(())
     }
 
     /// How many answers these nodes owe.
