@@ -536,3 +536,21 @@ fn all_nodes_have_the_same_state() {
     assert_eq!(images[0], images[1]);
     assert_eq!(images[1], images[2]);
 }
+
+#[test]
+fn a_lost_call_is_sent_again_though_others_go_on() {
+    let mut cluster = Cluster::new();
+    let follower = cluster.follower();
+    let (quiet, busy) = (cluster.open(1, 1), cluster.open(1, 2));
+    let (sequence, floor) = (Sequence::new(1), Sequence::new(0));
+    let submit = Request::Submit { session: quiet, sequence, floor, command: Ask::Add(1) };
+    let lost = cluster.ask(follower, submit);
+    cluster.flying.clear();
+    for number in 1..=20 {
+        let (sequence, floor) = (Sequence::new(number), Sequence::new(number - 1));
+        cluster.ask(follower, Request::Submit { session: busy, sequence, floor, command: Ask::Add(1) });
+        cluster.pass(Duration::from_millis(100));
+    }
+    let outcome = cluster.hosts[follower as usize - 1].outcomes.remove(&lost);
+    assert!(matches!(outcome, Some(Outcome::Replied { .. })), "{outcome:?}");
+}

@@ -34,6 +34,7 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
                 let outcome =
                     || if closed { Outcome::Closed } else { Outcome::Failed(Failure::SessionExpired) };
                 self.end_calls(
+                    usize::MAX,
                     outcome,
                     |call| matches!(call, Operation::Close { session: of } if of == session),
                 );
@@ -63,13 +64,18 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
             self.calls.name_own(session);
         }
         let is = |call: &Operation<_>| matches!(call, Operation::Open { client: of } if *of == client);
-        self.end_calls(|| Outcome::Opened(session), is);
+        self.end_calls(usize::MAX, || Outcome::Opened(session), is);
     }
 
-    fn end_calls(&mut self, outcome: impl Fn() -> Outcome<A>, is: impl Fn(&Operation<A::Command>) -> bool) {
-        // As many times as it was asked here.
-        while let Some(at) = self.calls.find(&is) {
-            self.calls.end(at, outcome());
+    fn end_calls(
+        &mut self,
+        most: usize,
+        outcome: impl Fn() -> Outcome<A>,
+        is: impl Fn(&Operation<A::Command>) -> bool,
+    ) {
+        // What others come to does not help the one that has waited for longest: it may be lost.
+        if self.calls.end(most, outcome, is) {
+            self.moved = self.now;
         }
     }
 
@@ -85,7 +91,7 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
         if own && matches!(turn, Turn::Failed(Failure::SessionExpired)) {
             return self.lose_own_session(session);
         }
-        if !own && !self.calls.has_foreign() {
+        if own && sequence <= self.own_floor || !own && !self.calls.has_foreign() {
             return;
         }
         let outcome = || match &turn {
@@ -98,12 +104,12 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
                 Outcome::Failed(Failure::Unconfirmed)
             }
         };
-        self.moved = self.now;
         let is = |call: &Operation<A::Command>| matches!(call, Operation::Call { session: of, sequence: number, .. } if *of == session && *number == sequence);
-        if own && sequence > self.own_floor {
-            self.own_floor = sequence;
+        if own {
+            self.own_floor = sequence.min(self.own_sequence);
         }
-        self.end_calls(outcome, is);
+        // The own ones are asked once, a client's as often as it asked here.
+        self.end_calls(if own { 1 } else { usize::MAX }, outcome, is);
     }
 
     /// The node's own session made room for others: what is under way under it has no outcome.
@@ -111,7 +117,8 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
         self.own = Own::Absent;
         (self.own_sequence, self.own_floor) = Default::default();
         let outcome = || Outcome::Failed(Failure::SessionExpired);
-        self.end_calls(outcome, |call| matches!(call, Operation::Call { session: of, .. } if *of == session));
+        let is = |call: &Operation<_>| matches!(call, Operation::Call { session: of, .. } if *of == session);
+        self.end_calls(usize::MAX, outcome, is);
     }
 
     /// The state was loaded from a snapshot: what was asked here may have been carried out in what it covers.
@@ -124,8 +131,12 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
         {
             self.on_opened(client, session);
         }
-        for place in (0..self.calls.len()).rev() {
+        let mut place = 0;
+        while place < self.calls.len() {
+            let before = self.calls.len();
             self.end_if_done(place);
+            // Those that are done with at the front are let go of at once.
+            place = (place + 1).saturating_sub(before - self.calls.len());
         }
     }
 

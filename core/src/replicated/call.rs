@@ -34,6 +34,13 @@ pub(super) enum Stand<A: Application> {
     Gone,
 }
 
+impl<A: Application> Call<A> {
+    /// Whether something is still to come of it.
+    pub(super) const fn is_live(&self) -> bool {
+        matches!(self.stand, Stand::Open | Stand::Skipped)
+    }
+}
+
 /// The calls, and how many of them, from the front, have gone to the leader.
 #[derive(Debug)]
 pub(super) struct Calls<A: Application, S: Space> {
@@ -110,27 +117,39 @@ impl<A: Application, S: Space> Calls<A, S> {
         Batch::lent(self.operations.range(from, to))
     }
 
-    /// The open call that `is` recognises, nearest to the front.
-    pub(super) fn find(&self, is: impl Fn(&Operation<A::Command>) -> bool) -> Option<usize> {
-        (0..self.list.len()).find(|&at| {
-            let open =
-                self.list.get(at).is_some_and(|call| matches!(call.stand, Stand::Open | Stand::Skipped));
-            open && self.operations.get(at).is_some_and(|held| is(&held.item))
-        })
+    /// Whether something is still to come of a call: others are not sent.
+    pub(super) fn is_live(&self, at: usize) -> bool {
+        self.list.get(at).is_some_and(Call::is_live)
     }
 
-    /// A call ends.
-    pub(super) fn end(&mut self, at: usize, outcome: Outcome<A>) {
-        let Some(call) = self.list.get_mut(at) else { return };
-        match call.stand {
-            Stand::Open => {
-                call.stand = Stand::Ended(outcome);
-                self.ended += 1;
+    /// Ends the live calls that `is` recognises, at most so many. Tells whether the first live one was among them.
+    pub(super) fn end(
+        &mut self,
+        most: usize,
+        outcome: impl Fn() -> Outcome<A>,
+        is: impl Fn(&Operation<A::Command>) -> bool,
+    ) -> bool {
+        let (mut left, mut is_first, mut moved) = (most, true, false);
+        for at in 0..self.list.len() {
+            let Some(call) = self.list.get_mut(at).filter(|call| call.is_live()) else { continue };
+            if !self.operations.get(at).is_some_and(|held| is(&held.item)) {
+                is_first = false;
+                continue;
             }
-            Stand::Skipped => call.stand = Stand::Gone,
-            Stand::Ended(_) | Stand::Gone => {}
+            if matches!(call.stand, Stand::Open) {
+                call.stand = Stand::Ended(outcome());
+                self.ended += 1;
+            } else {
+                call.stand = Stand::Gone;
+            }
+            moved |= is_first;
+            left -= 1;
+            if left == 0 {
+                break;
+            }
         }
         self.sweep();
+        moved
     }
 
     /// A call is given up: its outcome, once told, leaves its place in the session to be filled.

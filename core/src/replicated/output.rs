@@ -175,6 +175,9 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
 
     /// How far calls can be sent: those of the own session wait until it is open.
     fn sendable(&self) -> usize {
+        if let Own::Open(_) = self.own {
+            return self.calls.len();
+        }
         let waiting = |at: &usize| {
             self.calls.get(*at).is_some_and(|(call, operation)| {
                 call.own && matches!(operation, Operation::Call { .. }) && !matches!(self.own, Own::Open(_))
