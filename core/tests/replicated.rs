@@ -538,6 +538,49 @@ fn all_nodes_have_the_same_state() {
 }
 
 #[test]
+fn the_number_of_a_call_that_was_given_up_is_left_to_its_client() {
+    let mut cluster = Cluster::new();
+    cluster.add(1, 1);
+    let session = cluster.open(2, 77);
+    cluster.cut = vec![NodeId::new(1)];
+    cluster.ask(1, Request::Command(Ask::Add(5)));
+    let (sequence, floor, command) = (Sequence::new(1), Sequence::new(0), Ask::Add(1));
+    let given_up = cluster.ask(1, Request::Submit { session, sequence, floor, command });
+    cluster.pass(Duration::from_secs(8));
+    let outcome = cluster.hosts[0].outcomes.remove(&given_up);
+    assert!(matches!(outcome, Some(Outcome::Failed(Failure::Unconfirmed))), "{outcome:?}");
+    cluster.cut.clear();
+    cluster.pass(Duration::from_secs(3));
+    let again = cluster.submit(2, session, 1, 0);
+    assert!(matches!(again, Outcome::Replied { .. }), "{again:?}");
+}
+
+#[test]
+fn what_ended_under_a_lost_session_does_not_come_back_under_the_next() {
+    let mut cluster = Cluster::new();
+    cluster.add(1, 1);
+    let session = cluster.open(2, 77);
+    // Its turn never comes, so it stays in front of what is asked later.
+    let (sequence, floor, command) = (Sequence::new(2), Sequence::new(0), Ask::Add(1000));
+    cluster.ask(1, Request::Submit { session, sequence, floor, command });
+    cluster.pass(Duration::from_millis(50));
+    cluster.cut = vec![NodeId::new(1)];
+    let lost = cluster.ask(1, Request::Command(Ask::Add(5)));
+    // Makes room for itself where node 1 has its session.
+    let other = cluster.open(2, 78);
+    assert_ne!(other, session);
+    cluster.cut.clear();
+    cluster.pass(Duration::from_secs(2));
+    let outcome = cluster.hosts[0].outcomes.remove(&lost);
+    assert!(matches!(outcome, Some(Outcome::Failed(Failure::SessionExpired))), "{outcome:?}");
+    let next = cluster.ask(1, Request::Command(Ask::Add(100)));
+    cluster.pass(Duration::from_millis(1500));
+    let outcome = cluster.hosts[0].outcomes.remove(&next);
+    assert!(matches!(outcome, Some(Outcome::Replied { reply: 101, .. })), "{outcome:?}");
+    assert_eq!(cluster.hosts[0].node.application().total, 101, "what ended has no effect afterwards");
+}
+
+#[test]
 fn a_lost_call_is_sent_again_though_others_go_on() {
     let mut cluster = Cluster::new();
     let follower = cluster.follower();

@@ -158,9 +158,10 @@ impl<A: Application, S: Space> Calls<A, S> {
         if !matches!(call.stand, Stand::Open) {
             return None;
         }
-        call.stand = if call.own { Stand::Skipped } else { Stand::Gone };
-        let ticket = call.ticket;
-        if let Some(Operation::Call { command, .. }) = self.operation_mut(at) {
+        let (ticket, own) = (call.ticket, call.own);
+        call.stand = if own { Stand::Skipped } else { Stand::Gone };
+        // A client may ask again for its own, so its place is left to it.
+        if let Some(Operation::Call { command, .. }) = self.operation_mut(at).filter(|_| own) {
             *command = None;
         }
         self.sweep();
@@ -209,7 +210,7 @@ impl<A: Application, S: Space> Calls<A, S> {
     /// The own session is open: its calls bear its name from now on.
     pub(super) fn name_own(&mut self, id: SessionId) {
         for at in 0..self.list.len() {
-            let own = self.list.get(at).is_some_and(|call| call.own);
+            let own = self.list.get(at).is_some_and(|call| call.own && call.is_live());
             if let Some(Operation::Call { session, .. }) = self.operation_mut(at).filter(|_| own) {
                 *session = id;
             }

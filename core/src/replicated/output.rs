@@ -180,7 +180,7 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
         }
         let waiting = |at: &usize| {
             self.calls.get(*at).is_some_and(|(call, operation)| {
-                call.own && matches!(operation, Operation::Call { .. }) && !matches!(self.own, Own::Open(_))
+                call.own && call.is_live() && matches!(operation, Operation::Call { .. })
             })
         };
         (self.calls.sent..self.calls.len()).find(waiting).unwrap_or(self.calls.len())
@@ -193,6 +193,10 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
         }
         let until = self.sendable();
         while self.calls.sent < until {
+            if !self.calls.is_live(self.calls.sent) {
+                self.calls.sent += 1;
+                continue;
+            }
             self.calls.set_floor(self.calls.sent, self.own_floor);
             let Some((_, operation)) = self.calls.get(self.calls.sent) else { return };
             let operation = operation.clone();
@@ -235,11 +239,15 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
         if self.calls.sent == self.calls.len() {
             return None;
         }
-        let (from, until) = (self.calls.sent, self.sendable());
+        let until = self.sendable();
+        // What has ended is left out: its session may have another command under its number by now.
+        self.calls.sent = (self.calls.sent..until).find(|&at| self.calls.is_live(at)).unwrap_or(until);
+        let from = self.calls.sent;
         if from >= until {
             return None;
         }
         let until = self.calls.reach(until, self.settings.raft.append_bytes as u64);
+        let until = (from..until).find(|&at| !self.calls.is_live(at)).unwrap_or(until);
         (from..until).for_each(|at| self.calls.set_floor(at, self.own_floor));
         self.calls.sent = until;
         Some(Plan::Forward { to, from, until })
