@@ -348,7 +348,9 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
 
     /// When the application next wants time to pass in the log, or it should pass to be kept.
     fn tick(&self) -> Option<Timestamp> {
-        let due = self.application.deadline().filter(|_| self.clock.runs())?;
+        // In a full log there is time enough: what makes room goes by here again.
+        let can = self.clock.runs() && self.raft.takes_up(ENVELOPE);
+        let due = self.application.deadline().filter(|_| can)?;
         let keep = self.stamped.max(self.clock.applied()).after(self.settings.tick);
         // What is in the log already need not be stamped again.
         Some(if due <= self.stamped { keep } else { due.min(keep) })

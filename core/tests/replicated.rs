@@ -597,3 +597,22 @@ fn a_lost_call_is_sent_again_though_others_go_on() {
     let outcome = cluster.hosts[follower as usize - 1].outcomes.remove(&lost);
     assert!(matches!(outcome, Some(Outcome::Replied { .. })), "{outcome:?}");
 }
+
+#[test]
+fn a_tick_that_finds_no_room_does_not_keep_the_leader_awake() {
+    let mut cluster = Cluster::new();
+    cluster.done(1, Request::Command(Ask::Alarm(Duration::from_secs(2))));
+    let leader = cluster.leader();
+    let others = (1..=3).filter(|&id| id != leader).map(NodeId::new);
+    cluster.cut = others.collect();
+    cluster.now = cluster.now.after(Duration::from_millis(900));
+    for client in 0..28 {
+        cluster.ask(leader, Request::Open { client });
+    }
+    let (host, end) = (leader as usize - 1, cluster.now.after(Duration::from_millis(200)));
+    cluster.now = end;
+    assert_eq!(cluster.hosts[host].node.status().role, Role::Leader);
+    cluster.hosts[host].node.handle(end, Input::Wake);
+    cluster.drain(leader);
+    assert!(cluster.hosts[host].node.deadline() > Some(end), "there is nothing to do now");
+}

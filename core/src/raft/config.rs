@@ -6,6 +6,9 @@ use crate::space::List;
 use crate::{NodeId, Space, time};
 use core::time::Duration;
 
+/// Of a full window, an eighth is kept for what must go on: the first entries of new leaders.
+pub(super) const RESERVE: usize = 8;
+
 /// When followers hear of what is committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommitNotice {
@@ -91,6 +94,14 @@ impl<S: Space> Config<S> {
             (self.append_bytes > self.record_bytes, "messages larger than records"),
         ];
         rules.into_iter().find(|rule| rule.0).map_or(Ok(()), |rule| Err(Fault::Settings(rule.1)))
+    }
+
+    /// How many entries may be in the log when one is proposed, and what they may weigh together.
+    pub(crate) const fn proposals(&self) -> (usize, u64) {
+        (
+            S::WINDOW - S::WINDOW.div_ceil(RESERVE),
+            self.window_bytes - self.window_bytes.div_ceil(RESERVE as u64),
+        )
     }
 
     pub(super) const fn heartbeat_micros(&self) -> u64 {

@@ -1,14 +1,12 @@
 //! Replication (Raft 5.3): appends on a follower, their answers on the leader.
 
+use super::config::RESERVE;
 use super::message::{Content, Entry, Round};
 use super::output::Sending;
 use super::peer::Stage;
 use super::role::{Follower, State};
 use super::{Raft, Reason, log};
 use crate::{Batch, Command, Index, Position, Space};
-
-/// Of a full window, an eighth is kept for what must go on: the first entries of new leaders.
-const RESERVE: usize = 8;
 
 impl<C: Command, S: Space> Raft<C, S> {
     /// Appends a command to the leader's own log; sending and saving follow from there.
@@ -17,9 +15,7 @@ impl<C: Command, S: Space> Raft<C, S> {
         if command.weight() > limit {
             return Err((command, Reason::TooLarge { limit }));
         }
-        let room = self.log.len() < S::WINDOW - S::WINDOW.div_ceil(RESERVE)
-            && self.log.weight() + command.weight() as u64 <= self.config.window_bytes / 8 * 7;
-        if !room && self.log.len() > 0 {
+        if !self.takes_up(command.weight()) {
             return Err((command, Reason::Full));
         }
         let entry = Entry { term: self.term, content: Content::Command(command) };
@@ -41,6 +37,13 @@ impl<C: Command, S: Space> Raft<C, S> {
                 len == 0 || (len + kept < S::WINDOW && weight <= bytes - bytes / (2 * RESERVE as u64))
             }
         }
+    }
+
+    /// Whether a leader would take up a command of this weight.
+    pub(crate) fn takes_up(&self, weight: usize) -> bool {
+        let (entries, bytes) = self.config.proposals();
+        let fits = self.log.len() < entries && self.log.weight() + weight as u64 <= bytes;
+        fits || self.log.len() == 0
     }
 
     /// A leader of this term speaks. Tells whether it is to be listened to.
