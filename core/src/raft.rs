@@ -98,6 +98,8 @@ pub struct Raft<C: Command, S: Space> {
     vote: Option<NodeId>,
     /// The epoch in which term and vote last changed.
     state_mark: Mark,
+    /// The epoch of the last restart. With it the store lets go of all snapshots but one.
+    restart_mark: Mark,
     unsaved: Unsaved,
     log: Log<C, S>,
     snapshot: Option<SnapshotId>,

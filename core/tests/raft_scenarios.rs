@@ -997,3 +997,23 @@ fn a_follower_cut_from_its_leader_gets_no_answer_from_another() {
     say(&mut cluster, 3, 2, Message::ReadAt { term: term(1), id: 1, index: Index::new(1) });
     assert!(cluster.host(2).readable.is_empty());
 }
+
+/// A store lets go of all snapshots but one when a restart is durable: a piece that was placed meanwhile would go too.
+#[test]
+fn a_chunk_waits_until_a_restart_is_durable() {
+    let mut cluster = Cluster::new(3);
+    let entries: Vec<_> = (1..=20).map(|value| entry(1, value)).collect();
+    say(&mut cluster, 1, 2, append(1, Position::ORIGIN, &entries, 20));
+    cluster.sync(2);
+    let (now, own) = (cluster.now, SnapshotId { at: at(1, 20), size: 8 });
+    cluster.host(2).disk.snapshots.insert(support::key(own), vec![0; 8]);
+    cluster.host(2).raft.request(now, Request::Compact(own)).expect("it is here");
+    cluster.drain(2);
+    let of = SnapshotId { at: at(1, 90), size: 20 };
+    let chunk = |offset, bytes| Message::Chunk { term: term(1), round: Round::default(), of, offset, bytes };
+    say(&mut cluster, 1, 2, chunk(0, &[1; 16]));
+    assert!(!cluster.host(2).disk.snapshots.contains_key(&support::key(of)), "the restart is not durable");
+    cluster.sync(2);
+    say(&mut cluster, 1, 2, chunk(0, &[1; 16]));
+    assert_eq!(cluster.host(2).disk.snapshots[&support::key(of)].len(), 16);
+}

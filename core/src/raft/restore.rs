@@ -64,6 +64,7 @@ impl<C: Command, S: Space> Raft<C, S> {
             term: replay.term.max(replay.log.last().term),
             vote: if replay.term < replay.log.last().term { None } else { replay.vote },
             state_mark: ledger.mark(),
+            restart_mark: ledger.mark(),
             unsaved: Unsaved::default(),
             log: replay.log,
             snapshot: replay.snapshot,

@@ -84,7 +84,13 @@ impl<C: Command, S: Space> Raft<C, S> {
 
     pub(super) fn stage_restart(&mut self) {
         self.unsaved.restart = true;
-        self.ledger.stage();
+        self.restart_mark = self.ledger.stage();
+    }
+
+    /// Whether the store is still to let go of what is not needed after a restart.
+    #[cfg(feature = "serde")]
+    pub(crate) const fn is_restarting(&self) -> bool {
+        !self.ledger.is_durable(self.restart_mark)
     }
 
     /// Whether a follower is being brought on by a snapshot.
@@ -108,6 +114,11 @@ impl<C: Command, S: Space> Raft<C, S> {
         let fits = !bytes.is_empty() && bytes.len() <= S::CHUNK && end.is_some_and(|end| end <= of.size);
         if !fits || of.at.term > self.term {
             self.counters.nonsense += 1;
+            return;
+        }
+        if !self.ledger.is_durable(self.restart_mark) {
+            // What is placed now would go with the snapshots that the restart does not keep. It comes again.
+            follower.have = false;
             return;
         }
         if self.incoming.as_ref().is_none_or(|incoming| incoming.of != of) {

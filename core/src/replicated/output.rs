@@ -279,11 +279,13 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
         if len < entries && weight < bytes {
             return None;
         }
-        // A follower that is being brought on needs the log that its snapshot goes on with.
-        let hold =
-            self.raft.is_sending_snapshot() && len < entries + entries / 2 && weight < bytes + bytes / 2;
-        let busy =
-            self.imaging.is_some_and(|(_, since)| self.now < since.after(super::hosted::IMAGE_PATIENCE));
+        // A follower that is being brought on needs the log that its snapshot goes on with, while there is room.
+        let hold = self.raft.is_sending_snapshot()
+            && len < entries + entries / 2
+            && weight < bytes + bytes / 2
+            && self.raft.takes_up(self.settings.raft.append_bytes);
+        let busy = self.raft.is_restarting()
+            || self.imaging.is_some_and(|(_, since)| self.now < since.after(super::hosted::IMAGE_PATIENCE));
         let base = self.raft.snapshot().map_or(Index::default(), |of| of.at.index);
         if hold || busy || self.applied.index <= base {
             return None;
