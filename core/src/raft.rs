@@ -223,6 +223,13 @@ impl<C: Command, S: Space> Raft<C, S> {
         (self.log.len(), self.log.weight())
     }
 
+    /// How many entries the window holds up to `index`, and what they weigh.
+    #[cfg(feature = "serde")]
+    pub(crate) fn window_to(&self, index: Index) -> (usize, u64) {
+        let base = self.log.base().index;
+        (index.since(base) as usize, self.log.weight_between(base, index))
+    }
+
     /// The settings.
     #[must_use]
     pub const fn config(&self) -> &Config<S> {

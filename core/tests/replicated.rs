@@ -79,6 +79,7 @@ struct Host {
     snapshots: Vec<(SnapshotId, Vec<u8>)>,
     outcomes: BTreeMap<Ticket, Outcome<Sum>>,
     notices: Vec<Timestamp>,
+    images: usize,
     /// Where it started from a snapshot.
     loaded: Vec<quorate::Index>,
 }
@@ -105,6 +106,7 @@ impl Cluster {
             records: Vec::new(),
             snapshots: Vec::new(),
             outcomes: BTreeMap::new(),
+            images: 0,
             notices: Vec::new(),
             loaded: Vec::new(),
         };
@@ -203,6 +205,7 @@ impl Cluster {
                             image.write(&mut bytes).expect("a vector is never full");
                             let of = SnapshotId { at, size: bytes.len() as u64 };
                             host.snapshots.push((of, bytes));
+                            host.images += 1;
                             host.node.finish(now, quorate::Done::Written(of)).expect("it is kept");
                         }
                         Some(Errand::Read { to, of, offset, len }) => {
@@ -615,4 +618,17 @@ fn a_tick_that_finds_no_room_does_not_keep_the_leader_awake() {
     cluster.hosts[host].node.handle(end, Input::Wake);
     cluster.drain(leader);
     assert!(cluster.hosts[host].node.deadline() > Some(end), "there is nothing to do now");
+}
+
+#[test]
+fn an_image_is_written_only_when_it_lets_go_of_much() {
+    let mut cluster = Cluster::new();
+    let leader = cluster.leader();
+    cluster.pass(Duration::from_secs(1));
+    for client in 0..26 {
+        cluster.ask(leader, Request::Open { client });
+    }
+    cluster.pass(Duration::from_secs(1));
+    let images = cluster.hosts[leader as usize - 1].images;
+    assert!((1..=3).contains(&images), "{images} images for 26 entries");
 }

@@ -287,7 +287,10 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
         let busy = self.raft.is_restarting()
             || self.imaging.is_some_and(|(_, since)| self.now < since.after(super::hosted::IMAGE_PATIENCE));
         let base = self.raft.snapshot().map_or(Index::default(), |of| of.at.index);
-        if hold || busy || self.applied.index <= base {
+        // With much in flight each entry that is applied would be reason for an image of its own.
+        let (gone, lost) = self.raft.window_to(self.applied.index);
+        let little = gone < entries.div_ceil(2) && lost < bytes.div_ceil(2);
+        if hold || busy || little || self.applied.index <= base {
             return None;
         }
         self.imaging = Some((self.applied, self.now));
