@@ -632,3 +632,14 @@ fn an_image_is_written_only_when_it_lets_go_of_much() {
     let images = cluster.hosts[leader as usize - 1].images;
     assert!((1..=3).contains(&images), "{images} images for 26 entries");
 }
+
+#[test]
+fn a_log_that_would_be_full_before_it_is_compacted_is_refused() {
+    let stored = || Stored { records: std::iter::empty(), snapshots: &[] };
+    let restore = |settings: &Settings<Space>| Node::restore(settings, 1, Instant::default(), stored());
+    assert!(restore(&settings(1)).is_ok());
+    let entries = Settings { snapshot_entries: 29, ..settings(1) };
+    assert!(matches!(restore(&entries), Err(quorate::Fault::Settings(_))), "28 may be proposed");
+    let bytes = Settings { snapshot_bytes: (32 << 20) / 8 * 7, ..settings(1) };
+    assert!(matches!(restore(&bytes), Err(quorate::Fault::Settings(_))), "a large command may not fit");
+}

@@ -53,8 +53,10 @@ impl<S: Space> Settings<S> {
     }
 
     fn check(&self) -> Result<(), Fault> {
-        let fits =
-            (1..S::WINDOW).contains(&self.snapshot_entries) && self.snapshot_bytes < self.raft.window_bytes;
+        let (entries, bytes) = self.raft.proposals();
+        let largest = self.raft.append_bytes as u64;
+        let fits = (1..=entries).contains(&self.snapshot_entries)
+            && self.snapshot_bytes.saturating_add(largest) <= bytes;
         if fits { Ok(()) } else { Err(Fault::Settings("the log is not compacted before it is full")) }
     }
 }
