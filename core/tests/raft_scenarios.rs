@@ -1017,3 +1017,17 @@ fn a_chunk_waits_until_a_restart_is_durable() {
     say(&mut cluster, 1, 2, chunk(0, &[1; 16]));
     assert_eq!(cluster.host(2).disk.snapshots[&support::key(of)].len(), 16);
 }
+
+/// Pieces of a snapshot lie beside the log, so they may outlive a crash that the term they came in does not.
+#[test]
+fn a_piece_of_a_snapshot_of_a_term_that_was_lost_is_left_alone() {
+    for have in [16, 20] {
+        let of = SnapshotId { at: at(2, 90), size: 20 };
+        let ids = [1, 2, 3].map(node);
+        let config = quorate::raft::Config::new(ids[0], &ids);
+        let no_records = std::iter::empty::<quorate::raft::Record<'_, u64>>();
+        let raft = support::Node::restore(config, 1, quorate::Instant::default(), no_records, &[(of, have)]);
+        let status = raft.expect("a crash left that behind").status();
+        assert_eq!((status.term, status.commit), (term(0), Index::new(0)));
+    }
+}

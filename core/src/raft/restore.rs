@@ -99,11 +99,9 @@ impl<C: Command, S: Space> Raft<C, S> {
             }
             self.ask_load(base);
         }
-        let newest = snapshots.iter().max_by_key(|(of, have)| (of.at.index, *have));
-        if let Some(&(of, have)) = newest.filter(|(of, _)| of.at.index > self.commit) {
-            if of.at.term > self.term {
-                return Err(Fault::TermWentBack { from: of.at.term, to: self.term });
-            }
+        // It lies beside the log, so it may have outlived a crash that the record of its term did not.
+        let known = snapshots.iter().filter(|(of, _)| of.at.term <= self.term && of.at.index > self.commit);
+        if let Some(&(of, have)) = known.max_by_key(|(of, have)| (of.at.index, *have)) {
             if have == of.size {
                 self.install(of);
             } else {
