@@ -1031,3 +1031,37 @@ fn a_piece_of_a_snapshot_of_a_term_that_was_lost_is_left_alone() {
         assert_eq!((status.term, status.commit), (term(0), Index::new(0)));
     }
 }
+
+#[test]
+fn an_empty_snapshot_brings_a_follower_on() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    for value in 1..=30 {
+        cluster.propose(1, value);
+        cluster.run_but(|flying| flying.to == node(3));
+    }
+    cluster.compact(1, 0);
+    cluster.compact(2, 0);
+    cluster.propose(1, 31);
+    cluster.pass(Duration::from_secs(2));
+    assert_eq!(cluster.values(3), [31]);
+}
+
+#[test]
+fn an_empty_snapshot_is_here_only_when_its_record_is_durable() {
+    let mut cluster = Cluster::new(3);
+    say(&mut cluster, 1, 2, append(1, Position::ORIGIN, &[entry(1, 1)], 0));
+    let earlier = cluster.sync_quietly(2).expect("there is something to save");
+    let of = SnapshotId { at: at(1, 90), size: 0 };
+    say(
+        &mut cluster,
+        1,
+        2,
+        Message::Chunk { term: term(1), round: Round::default(), of, offset: 0, bytes: &[] },
+    );
+    let now = cluster.now;
+    cluster.host(2).raft.handle(now, Input::Saved(earlier));
+    assert_eq!(cluster.raft(2).status().commit, Index::new(0));
+    cluster.sync(2);
+    assert_eq!(cluster.raft(2).status().commit, Index::new(90));
+}

@@ -38,7 +38,11 @@ impl<S: Space> Incoming<S> {
 
     /// How many bytes are here for good.
     pub(super) fn durable(&self, ledger: &Ledger) -> (SnapshotId, u64) {
-        (self.of, if self.saved && ledger.is_durable(self.mark) { self.end() } else { self.offset })
+        (self.of, if self.is_durable(ledger) { self.end() } else { self.offset })
+    }
+
+    fn is_durable(&self, ledger: &Ledger) -> bool {
+        self.saved && ledger.is_durable(self.mark)
     }
 }
 
@@ -111,7 +115,9 @@ impl<C: Command, S: Space> Raft<C, S> {
         }
         follower.have = true;
         let end = offset.checked_add(bytes.len() as u64);
-        let fits = !bytes.is_empty() && bytes.len() <= S::CHUNK && end.is_some_and(|end| end <= of.size);
+        let fits = (!bytes.is_empty() || of.size == 0)
+            && bytes.len() <= S::CHUNK
+            && end.is_some_and(|end| end <= of.size);
         if !fits || of.at.term > self.term {
             self.counters.nonsense += 1;
             return;
@@ -139,12 +145,13 @@ impl<C: Command, S: Space> Raft<C, S> {
     /// After a receipt: tells how much there is, and installs the snapshot when it is whole.
     pub(super) fn on_chunk_saved(&mut self) {
         let Some(incoming) = &self.incoming else { return };
-        let (of, have) = incoming.durable(&self.ledger);
-        if have == of.size {
+        if !incoming.is_durable(&self.ledger) {
+            return;
+        }
+        let of = incoming.of;
+        if incoming.end() == of.size {
             self.install(of);
-        } else if have == incoming.end()
-            && let State::Follower(follower) = &mut self.state
-        {
+        } else if let State::Follower(follower) = &mut self.state {
             follower.have = true;
         }
     }
@@ -211,7 +218,7 @@ impl<C: Command, S: Space> Raft<C, S> {
         let Some(progress) = leader.progress.get(to) else { return };
         let wanted = matches!(progress.stage, Stage::Snapshot { of: current, have } if current == of && have == offset);
         let free = self.outgoing.as_ref().is_none_or(|outgoing| outgoing.sent || outgoing.to == to);
-        if !wanted || bytes.is_empty() || bytes.len() > S::CHUNK {
+        if !wanted || (bytes.is_empty() && of.size > 0) || bytes.len() > S::CHUNK {
             return;
         }
         if !free {
