@@ -1047,6 +1047,25 @@ fn an_empty_snapshot_brings_a_follower_on() {
     assert_eq!(cluster.values(3), [31]);
 }
 
+/// Or each double would be answered by another, as fast as the network is, for as long as the disk is slow.
+#[test]
+fn a_chunk_that_is_being_saved_is_not_asked_for_again() {
+    let mut cluster = Cluster::new(3);
+    let of = SnapshotId { at: at(1, 90), size: 32 };
+    let chunk = || Message::Chunk { term: term(1), round: Round::default(), of, offset: 0, bytes: &[1; 16] };
+    let is_have = |flying: &Flying| matches!(flying.message(), Message::Have { offset: 16, .. });
+    say(&mut cluster, 1, 2, append(1, Position::ORIGIN, &[], 0));
+    cluster.sync(2);
+    cluster.flying.clear();
+    say(&mut cluster, 1, 2, chunk());
+    say(&mut cluster, 1, 2, chunk());
+    assert!(!said(&mut cluster, 2, 1).iter().any(|flying| matches!(flying.message(), Message::Have { .. })));
+    cluster.sync(2);
+    assert!(said(&mut cluster, 2, 1).iter().any(is_have));
+    say(&mut cluster, 1, 2, chunk());
+    assert!(said(&mut cluster, 2, 1).iter().any(is_have), "the answer may have been lost");
+}
+
 #[test]
 fn an_empty_snapshot_is_here_only_when_its_record_is_durable() {
     let mut cluster = Cluster::new(3);

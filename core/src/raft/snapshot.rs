@@ -132,7 +132,9 @@ impl<C: Command, S: Space> Raft<C, S> {
         }
         let Some(incoming) = &mut self.incoming else { return };
         if incoming.end() != offset || !incoming.saved {
-            // A gap, a double, or the one before is not saved yet: what is here is told, and the rest comes again.
+            // A gap, a double, or the one before is not saved yet: what is here is told, and the rest comes again. What
+            // is about to be here is told when it is: a double would come back for each time it is told before.
+            follower.have = incoming.is_durable(&self.ledger);
             return;
         }
         incoming.offset = offset;
