@@ -1084,3 +1084,12 @@ fn an_empty_snapshot_is_here_only_when_its_record_is_durable() {
     cluster.sync(2);
     assert_eq!(cluster.raft(2).status().commit, Index::new(90));
 }
+
+#[test]
+fn more_voters_than_fit_are_refused_by_all() {
+    use quorate::{raft::Config, space::Fixed};
+    let ids = [1, 2, 3, 4, 5].map(node);
+    for id in ids {
+        assert!(Config::<Fixed<3, 64>>::new(id, &ids).check().is_err(), "{id}");
+    }
+}

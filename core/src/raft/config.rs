@@ -62,7 +62,8 @@ impl<S: Space> Config<S> {
     pub fn new(id: NodeId, voters: &[NodeId]) -> Self {
         Self {
             id,
-            voters: S::Nodes::of(voters.iter().copied()),
+            // Not a part of them: nodes that know different parts of the cluster would not agree on who decides.
+            voters: S::Nodes::of(voters.iter().copied().filter(|_| voters.len() <= S::PEERS)),
             election_timeout: Duration::from_millis(300),
             heartbeat: Duration::from_millis(60),
             append_bytes: 64 << 10,
