@@ -1093,3 +1093,26 @@ fn more_voters_than_fit_are_refused_by_all() {
         assert!(Config::<Fixed<3, 64>>::new(id, &ids).check().is_err(), "{id}");
     }
 }
+
+/// What did not fit was rejected and sent again at once, for as long as the follower did not compact.
+#[test]
+fn a_follower_whose_window_is_full_is_tried_again_with_the_heartbeats() {
+    let mut cluster = Cluster::with(3, |config| config.append_bytes = 64);
+    cluster.elect(1);
+    let propose = |cluster: &mut Cluster, values: std::ops::RangeInclusive<u64>| {
+        for value in values {
+            cluster.propose(1, value);
+            cluster.run();
+        }
+    };
+    propose(&mut cluster, 1..=50);
+    cluster.compact(1, 16);
+    cluster.compact(2, 16);
+    propose(&mut cluster, 51..=95);
+    let sent = cluster.sent;
+    cluster.pass(Duration::from_secs(1));
+    assert!(cluster.sent - sent < 300, "{} messages in a second", cluster.sent - sent);
+    cluster.compact(3, 16);
+    cluster.pass(Duration::from_secs(1));
+    assert_eq!(cluster.values(3), (1..=95).collect::<Vec<_>>());
+}

@@ -66,6 +66,9 @@ impl Progress {
     /// Its log agrees durably up to `matched`. Tells whether that is news.
     pub(super) fn on_accepted(&mut self, matched: Index) -> bool {
         match self.stage {
+            // It agrees and has not taken what was sent: its window is full, or its disk is slow. The next ones would
+            // not fit either, and would be rejected at once.
+            Stage::Probe { .. } if matched <= self.matched && matched.next() < self.next => {}
             Stage::Probe { .. } => self.stage = Stage::Replicate,
             Stage::Snapshot { of, .. } if matched >= of.at.index => self.stage = Stage::Replicate,
             Stage::Replicate | Stage::Snapshot { .. } => {}
