@@ -180,6 +180,12 @@ impl Ledger {
         if self.unsaved { Mark(self.issued.0 + 1) } else { self.issued }
     }
 
+    /// What tells this life of this machine from others.
+    #[cfg(feature = "serde")]
+    pub(crate) const fn brand(&self) -> u64 {
+        self.machine
+    }
+
     /// Whether something staged has not been handed out by a closing [`write`](Self::write).
     #[must_use]
     pub const fn has_unsaved(&self) -> bool {

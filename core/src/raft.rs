@@ -230,6 +230,12 @@ impl<C: Command, S: Space> Raft<C, S> {
         (index.since(base) as usize, self.log.weight_between(base, index))
     }
 
+    /// What tells this life of this node from others.
+    #[cfg(feature = "serde")]
+    pub(crate) const fn life(&self) -> u64 {
+        self.ledger.brand()
+    }
+
     /// The settings.
     #[must_use]
     pub const fn config(&self) -> &Config<S> {

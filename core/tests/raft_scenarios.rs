@@ -39,6 +39,10 @@ fn append<'a>(of: u64, prev: Position, entries: &'a [Entry<u64>], commit: u64) -
     }
 }
 
+const fn cluster_start() -> quorate::Instant {
+    quorate::Instant::from_micros(0)
+}
+
 /// What node `from` says to node `to`, taken out of the air.
 fn said(cluster: &mut Cluster, from: u64, to: u64) -> Vec<Flying> {
     let (taken, left): (Vec<_>, Vec<_>) =
@@ -284,6 +288,16 @@ fn a_candidate_that_cannot_win_does_not_keep_others_from_standing() {
         cluster.sync(2);
     }
     panic!("node 2 has the longer log and a quorum, and does not lead");
+}
+
+#[test]
+fn nobody_stands_after_the_last_term_of_all() {
+    let mut cluster = Cluster::with(3, |config| config.pre_vote = false);
+    say(&mut cluster, 1, 2, Message::Stale { term: term(u64::MAX) });
+    cluster.sync(2);
+    cluster.campaign(2);
+    assert_eq!(cluster.raft(2).status().role, Role::Follower);
+    assert!(cluster.flying.is_empty());
 }
 
 #[test]
@@ -596,6 +610,25 @@ fn the_receipt_of_what_was_overwritten_vouches_for_nothing() {
     assert!(!said(&mut cluster, 2, 3).iter().any(accepted));
     cluster.sync(2);
     assert!(said(&mut cluster, 2, 3).iter().any(accepted));
+}
+
+#[test]
+fn receipts_of_nodes_whose_seeds_are_their_numbers_are_told_apart() {
+    let ids = [1, 2, 3].map(NodeId::new);
+    let mut nodes = ids.map(|id| {
+        let config = quorate::raft::Config::new(id, &ids);
+        support::Node::new(config, id.get(), cluster_start()).expect("the settings make sense")
+    });
+    let ask = Message::Vote { term: term(2), last: Position::ORIGIN, pre: false };
+    let mut receipts = Vec::new();
+    for at in [1, 2] {
+        nodes[at].handle(cluster_start(), Input::Message { from: ids[0], message: ask });
+        let Some(quorate::Output::Save(save)) = nodes[at].poll() else { panic!("a vote is saved") };
+        receipts.push(save.split().1.assert_durable());
+    }
+    let theirs = receipts.pop().expect("there are two");
+    nodes[1].handle(cluster_start(), Input::Saved(theirs));
+    assert_eq!(nodes[1].counters().foreign_receipts, 1);
 }
 
 #[test]

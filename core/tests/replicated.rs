@@ -368,6 +368,17 @@ fn a_command_outlives_the_leader_it_was_sent_to() {
 }
 
 #[test]
+fn a_node_that_comes_back_with_the_seed_of_its_last_life_gets_no_old_replies() {
+    let mut cluster = Cluster::new();
+    assert_eq!(cluster.add(1, 5), 5);
+    // The seed that node 1 was made with.
+    cluster.lives = 0;
+    cluster.restart(1);
+    cluster.pass(Duration::from_secs(1));
+    assert_eq!(cluster.add(1, 7), 12);
+}
+
+#[test]
 fn a_retry_gets_the_identical_reply_from_any_node() {
     let mut cluster = Cluster::new();
     let session = cluster.open(1, 77);

@@ -90,7 +90,7 @@ impl<S: Space> Config<S> {
             (S::WINDOW < 4, "a window of less than four entries"),
             (S::CHUNK == 0, "snapshots in chunks of no bytes"),
             (self.heartbeat.is_zero(), "no time between heartbeats"),
-            (self.election_timeout < self.heartbeat * 2, "an election timeout of less than two heartbeats"),
+            (self.election_timeout / 2 < self.heartbeat, "an election timeout of less than two heartbeats"),
             (self.append_bytes as u64 > self.window_bytes, "messages larger than the window"),
             (self.append_bytes > self.record_bytes, "messages larger than records"),
         ];

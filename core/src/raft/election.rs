@@ -95,7 +95,9 @@ impl<C: Command, S: Space> Raft<C, S> {
 
     /// Stands for election, unless there is no room for a leader's first entry: then others have to lead.
     fn stand(&mut self) {
-        if self.has_room(&Entry { term: self.term, content: Content::Empty }) {
+        // After the last term of all there is none to be elected in: a peer that speaks of it lies.
+        let has_term = self.term < self.term.next();
+        if has_term && self.has_room(&Entry { term: self.term, content: Content::Empty }) {
             self.campaign(self.config.pre_vote);
         } else {
             self.restart_timer();

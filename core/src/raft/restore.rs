@@ -52,7 +52,10 @@ impl<C: Command, S: Space> Raft<C, S> {
         let voters = config.voters.len();
         // The brand tells lives apart even where a seed is used twice: a life that wrote anything left more records.
         let life = [config.id.get(), replay.records, replay.log.last().index.get(), now.as_micros()];
-        let brand = life.into_iter().fold(mix(seed), |brand, number| mix(brand ^ mix(number)));
+        // Turned between the numbers, so that a seed that is the node's number does not cancel it out.
+        let brand = life
+            .into_iter()
+            .fold(mix(!seed), |brand, number| mix(brand.rotate_left(21).wrapping_add(number)));
         let ledger = Ledger::new(brand);
         let base = replay.log.base().index;
         let mut raft = Self {

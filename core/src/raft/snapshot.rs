@@ -146,10 +146,12 @@ impl<C: Command, S: Space> Raft<C, S> {
 
     /// After a receipt: tells how much there is, and installs the snapshot when it is whole.
     pub(super) fn on_chunk_saved(&mut self) {
-        let Some(incoming) = &self.incoming else { return };
-        if !incoming.is_durable(&self.ledger) {
+        // What the log has caught up with is not gone on with.
+        self.incoming.take_if(|incoming| incoming.of.at.index <= self.commit);
+        let Some(incoming) = self.incoming.as_ref().filter(|incoming| incoming.is_durable(&self.ledger))
+        else {
             return;
-        }
+        };
         let of = incoming.of;
         if incoming.end() == of.size {
             self.install(of);

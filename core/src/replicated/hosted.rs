@@ -75,7 +75,7 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize> Host
         settings.check()?;
         let raft = <Raft<_, S> as Hosted>::restore(&settings.raft, seed, now, stored)?;
         Ok(Self {
-            rng: Rng::new(mix(seed).rotate_left(17) ^ settings.raft.id.get()),
+            rng: Rng::new(mix(raft.life())),
             now,
             application: A::default(),
             sessions: Sessions::default(),

@@ -181,7 +181,8 @@ where
     pub(super) fn restore(input: &mut &[u8]) -> Result<Self, Malformed> {
         let mut sessions = Self::default();
         for _ in 0..take::<u64>(input)? {
-            let (id, client, used, floor, replies): (_, _, _, _, u64) = take(input)?;
+            let (id, client, used, floor, replies): (_, _, _, Sequence, u64) = take(input)?;
+            floor.0.checked_add(replies).ok_or(Malformed::Content)?;
             let mut kept = S::Queue::<Kept<R>, REPLIES>::default();
             for _ in 0..replies {
                 kept.push_back(take(input)?).map_err(|_| Malformed::Content)?;
