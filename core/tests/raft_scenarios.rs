@@ -426,6 +426,18 @@ fn a_committed_entry_is_never_cut_whoever_says_so() {
     assert_eq!((cluster.raft(2).status().last.get(), cluster.values(2)), (2, vec![1, 2]));
 }
 
+/// Raft, figure 2: the leader's commit index counts as far as the logs were seen to agree, not to the end of this one.
+#[test]
+fn only_what_was_seen_to_agree_with_the_leader_is_committed() {
+    let mut cluster = Cluster::new(3);
+    let entries: Vec<_> = (1..=5).map(|value| entry(1, value)).collect();
+    say(&mut cluster, 1, 2, append(1, Position::ORIGIN, &entries, 0));
+    cluster.sync(2);
+    say(&mut cluster, 3, 2, append(2, at(1, 2), &[], 5));
+    cluster.sync(2);
+    assert_eq!((cluster.raft(2).status().commit.get(), cluster.values(2)), (2, vec![1, 2]));
+}
+
 /// CCF#5325, raft.tla#18: a late acknowledgement or rejection lowered what was known to match.
 #[test]
 fn late_answers_do_not_take_back_what_matched() {
