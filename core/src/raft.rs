@@ -141,8 +141,8 @@ pub struct Counters {
     pub strangers: u64,
     /// Messages that no correct peer sends.
     pub nonsense: u64,
-    /// Signs that a peer lost what it said was durable. It never counts towards a quorum again before it is refilled
-    /// under a new id.
+    /// Rejections of what a peer had said is durable there. A few come late; many, of a peer that lost it, which has to
+    /// be refilled under a new id.
     pub regressed: u64,
     /// Receipts of another machine, or of an earlier life of this one.
     pub foreign_receipts: u64,
