@@ -279,18 +279,18 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
         if len < entries && weight < bytes {
             return None;
         }
+        // With the window all but full, this node may be the one that the others wait for to take their entries in.
+        let tight = !self.raft.takes_up(self.settings.raft.append_bytes);
         // A follower that is being brought on needs the log that its snapshot goes on with, while there is room.
-        let hold = self.raft.is_sending_snapshot()
-            && len < entries + entries / 2
-            && weight < bytes + bytes / 2
-            && self.raft.takes_up(self.settings.raft.append_bytes);
+        let hold =
+            self.raft.is_sending_snapshot() && len < entries + entries / 2 && weight < bytes + bytes / 2;
         let busy = self.raft.is_restarting()
             || self.imaging.is_some_and(|(_, since)| self.now < since.after(super::hosted::IMAGE_PATIENCE));
         let base = self.raft.snapshot().map_or(Index::default(), |of| of.at.index);
         // With much in flight each entry that is applied would be reason for an image of its own.
         let (gone, lost) = self.raft.window_to(self.applied.index);
         let little = gone < entries.div_ceil(2) && lost < bytes.div_ceil(2);
-        if hold || busy || little || self.applied.index <= base {
+        if busy || (!tight && (hold || little)) || self.applied.index <= base {
             return None;
         }
         self.imaging = Some((self.applied, self.now));
