@@ -42,10 +42,27 @@ pub enum Place<'a> {
     },
 }
 
+/// Records in order, shown one at a time, so a store needs room for one.
+///
+/// Any iterator of byte slices is such records.
+pub trait Records {
+    /// Shows each record, until one is refused.
+    ///
+    /// # Errors
+    /// Why a record was refused.
+    fn try_for_each_record(self, show: impl FnMut(&[u8]) -> Result<(), Fault>) -> Result<(), Fault>;
+}
+
+impl<'r, I: Iterator<Item = &'r [u8]>> Records for I {
+    fn try_for_each_record(mut self, show: impl FnMut(&[u8]) -> Result<(), Fault>) -> Result<(), Fault> {
+        self.try_for_each(show)
+    }
+}
+
 /// What a store holds when a machine is restored from it.
 #[derive(Clone, Copy, Debug)]
 pub struct Stored<'s, R> {
-    /// The records of the log since the last durable [`Place::Restart`], that one included, in order.
+    /// The records of the log since the last durable [`Place::Restart`], that one included, in order: [`Records`].
     pub records: R,
     /// The snapshots, each with how many of its bytes are there.
     pub snapshots: &'s [(SnapshotId, u64)],
@@ -132,11 +149,11 @@ pub trait Hosted: Machine + Sized {
     ///
     /// # Errors
     /// The records contradict each other or the settings. The node must not run: refill it from the others.
-    fn restore<'r>(
+    fn restore(
         settings: &Self::Settings,
         seed: u64,
         now: Instant,
-        stored: Stored<'_, impl Iterator<Item = &'r [u8]>>,
+        stored: Stored<'_, impl Records>,
     ) -> Result<Self, Fault>;
 
     /// Encodes a message.

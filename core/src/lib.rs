@@ -107,7 +107,7 @@ mod time;
 pub use application::{Application, Both, Either, Moment, Timestamp};
 pub use batch::{Batch, Command};
 pub use durable::{Pending, Receipt, Write};
-pub use host::{Answering, Done, Errand, Fault, Hosted, Image, Place, SnapshotId, Stored};
+pub use host::{Answering, Done, Errand, Fault, Hosted, Image, Place, Records, SnapshotId, Stored};
 pub use id::{ClusterId, Index, NodeId, Position, Term};
 pub use machine::{Input, Machine, Output};
 pub use raft::Raft;

@@ -5,7 +5,7 @@
 
 use quorate::codec::{self, Full, Malformed, Sink};
 use quorate::durable::{Gated, Ledger};
-use quorate::{Done, Errand, Fault, Hosted, Input, Instant, Machine, NodeId, Output, Place, Stored};
+use quorate::{Done, Errand, Fault, Hosted, Input, Instant, Machine, NodeId, Output, Place, Records, Stored};
 use quorate_sim::{Answer, At, Broken, Check, Desk, Script, Subject, Tally, Told, World, holds, paths};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -156,16 +156,17 @@ impl Machine for Register {
 impl Hosted for Register {
     type Settings = Settings;
 
-    fn restore<'r>(
+    fn restore(
         settings: &Settings,
         seed: u64,
         now: Instant,
-        stored: Stored<'_, impl Iterator<Item = &'r [u8]>>,
+        stored: Stored<'_, impl Records>,
     ) -> Result<Self, Fault> {
         let mut value = 0;
-        for record in stored.records {
+        stored.records.try_for_each_record(|record| {
             value = codec::take_all(record)?;
-        }
+            Ok(())
+        })?;
         let ledger = Ledger::new(seed);
         let others = settings.nodes.iter().filter(|&&id| id != settings.id);
         Ok(Self {

@@ -3,25 +3,24 @@
 //! A message is a tag and its fields, a record a version, a tag and its fields; numbers are postcard's. The tags are
 //! the order of the variants. `docs/wire.md` and `docs/storage.md` describe them.
 
+use super::restore::Replay;
 use super::{Config, Event, Message, Raft, Record};
 use crate::codec::{Full, Malformed, Sink, VERSION, put, put_batch, take, take_batch};
-use crate::{Command, Done, Errand, Fault, Hosted, Instant, Place, Space, Stored};
+use crate::{Command, Done, Errand, Fault, Hosted, Instant, Place, Records, Space, Stored};
 use serde::{Serialize, de::DeserializeOwned};
 
 impl<C: Command + Serialize + DeserializeOwned, S: Space> Hosted for Raft<C, S> {
     type Settings = Config<S>;
 
-    fn restore<'r>(
+    fn restore(
         settings: &Config<S>,
         seed: u64,
         now: Instant,
-        stored: Stored<'_, impl Iterator<Item = &'r [u8]>>,
+        stored: Stored<'_, impl Records>,
     ) -> Result<Self, Fault> {
-        let mut damage = None;
-        let records =
-            stored.records.map_while(|bytes| take_record(bytes).map_err(|found| damage = Some(found)).ok());
-        let raft = Self::restore(settings.clone(), seed, now, records, stored.snapshots);
-        damage.map_or(raft, |damage| Err(damage.into()))
+        let mut replay = Replay::new();
+        stored.records.try_for_each_record(|bytes| replay.take(take_record(bytes)?))?;
+        Self::replayed(settings.clone(), seed, now, replay, stored.snapshots)
     }
 
     fn put_message(message: &Message<'_, C>, sink: &mut impl Sink) -> Result<(), Full> {

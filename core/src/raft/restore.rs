@@ -36,11 +36,22 @@ impl<C: Command, S: Space> Raft<C, S> {
         records: impl IntoIterator<Item = Record<'r, C>>,
         snapshots: &[(SnapshotId, u64)],
     ) -> Result<Self, Fault> {
-        config.check()?;
         let mut replay = Replay::new();
         for record in records {
             replay.take(record)?;
         }
+        Self::replayed(config, seed, now, replay, snapshots)
+    }
+
+    /// A node that goes on from what its records said.
+    pub(super) fn replayed(
+        config: Config<S>,
+        seed: u64,
+        now: Instant,
+        replay: Replay<C, S>,
+        snapshots: &[(SnapshotId, u64)],
+    ) -> Result<Self, Fault> {
+        config.check()?;
         let mut raft = Self::at_rest(config, seed, now, replay);
         raft.find_snapshots(snapshots)?;
         raft.assert_invariants();
@@ -116,7 +127,7 @@ impl<C: Command, S: Space> Raft<C, S> {
 }
 
 /// What the records say so far.
-struct Replay<C: Command, S: Space> {
+pub(super) struct Replay<C: Command, S: Space> {
     term: Term,
     vote: Option<NodeId>,
     log: Log<C, S>,
@@ -126,12 +137,12 @@ struct Replay<C: Command, S: Space> {
 }
 
 impl<C: Command, S: Space> Replay<C, S> {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let log = Log::new(Position::ORIGIN);
         Self { term: Term::default(), vote: None, log, snapshot: None, records: 0, ledger: Ledger::new(0) }
     }
 
-    fn take(&mut self, record: Record<'_, C>) -> Result<(), Fault> {
+    pub(super) fn take(&mut self, record: Record<'_, C>) -> Result<(), Fault> {
         self.records += 1;
         match record {
             Record::State { term, vote } => self.take_state(term, vote),

@@ -9,8 +9,8 @@ use crate::codec::{Full, Malformed, Sink, VERSION, put, put_batch, take, take_ba
 use crate::raft::{Config, Raft, Record};
 use crate::rng::mix;
 use crate::{
-    Answering, Done, Errand, Fault, Hosted, Instant, Machine, NodeId, Place, Position, Rng, SnapshotId,
-    Space, Stored,
+    Answering, Done, Errand, Fault, Hosted, Instant, Machine, NodeId, Place, Position, Records, Rng,
+    SnapshotId, Space, Stored,
 };
 use core::time::Duration;
 
@@ -66,11 +66,11 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize> Host
 {
     type Settings = Settings<S>;
 
-    fn restore<'r>(
+    fn restore(
         settings: &Settings<S>,
         seed: u64,
         now: Instant,
-        stored: Stored<'_, impl Iterator<Item = &'r [u8]>>,
+        stored: Stored<'_, impl Records>,
     ) -> Result<Self, Fault> {
         settings.check()?;
         let raft = <Raft<_, S> as Hosted>::restore(&settings.raft, seed, now, stored)?;

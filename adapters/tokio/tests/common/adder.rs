@@ -8,7 +8,7 @@ use quorate::codec::{self, Full, Malformed, Sink};
 use quorate::durable::{Gated, Ledger};
 use quorate::{
     Answering, Done, Errand, Fault, Hosted, Image, Index, Input, Instant, Machine, NodeId, Output, Place,
-    Position, SnapshotId, Stored, Term,
+    Position, Records, SnapshotId, Stored, Term,
 };
 
 const RESEND: Duration = Duration::from_millis(20);
@@ -256,11 +256,11 @@ impl Machine for Adder {
 impl Hosted for Adder {
     type Settings = Settings;
 
-    fn restore<'r>(
+    fn restore(
         settings: &Settings,
         seed: u64,
         _: Instant,
-        stored: Stored<'_, impl Iterator<Item = &'r [u8]>>,
+        stored: Stored<'_, impl Records>,
     ) -> Result<Self, Fault> {
         let mut adder = Self {
             settings: settings.clone(),
@@ -277,7 +277,7 @@ impl Hosted for Adder {
             loaded: None,
             resend_at: None,
         };
-        for bytes in stored.records {
+        stored.records.try_for_each_record(|bytes| {
             match Record::decode(bytes)? {
                 Record::Add { of, sequence, amount } => {
                     let sum = adder.sum(of);
@@ -294,7 +294,8 @@ impl Hosted for Adder {
                     adder.due = VecDeque::from([Due::Load(keep)]);
                 }
             }
-        }
+            Ok(())
+        })?;
         Ok(adder)
     }
 
