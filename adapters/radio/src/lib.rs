@@ -1,0 +1,16 @@
+//! Runs any [`quorate`] machine on a microcontroller: frames over a lossy radio, records in flash, no allocator.
+//!
+//! Bring a [`Radio`]: whatever sends and receives short frames.
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+)]
+
+#[cfg(test)]
+extern crate std;
+
+mod radio;
+
+pub use radio::{Radio, SendError};
