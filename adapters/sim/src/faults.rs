@@ -1,6 +1,6 @@
 //! What a world may do to its nodes, and how much of it a seed draws.
 
-use quorate::Rng;
+use crate::chance::Chance;
 use std::time::Duration;
 
 /// A span of time in microseconds, drawn evenly from a range.
@@ -19,7 +19,7 @@ impl Span {
         Self { least, most }
     }
 
-    pub(crate) const fn draw(self, rng: &mut Rng) -> u64 {
+    pub(crate) fn draw(self, rng: &mut Chance) -> u64 {
         self.least + rng.below(self.most.saturating_sub(self.least) + 1)
     }
 }
@@ -193,9 +193,9 @@ impl Faults {
     /// The subset and the strengths that a seed stands for. In half of the runs most faults are off: what hides
     /// behind constant trouble shows when there is little of it (swarm testing).
     #[must_use]
-    pub fn drawn(rng: &mut Rng) -> Self {
+    pub fn drawn(rng: &mut Chance) -> Self {
         let most = if rng.below(2) == 0 { 7 } else { 2 };
-        let mut on = |rng: &mut Rng| rng.below(10) < most;
+        let mut on = |rng: &mut Chance| rng.below(10) < most;
         Self {
             duration: Duration::from_millis(2_000 + rng.below(8_000)),
             weather: Self::weather(rng, &mut on),
@@ -210,8 +210,8 @@ impl Faults {
         }
     }
 
-    fn weather(rng: &mut Rng, on: &mut impl FnMut(&mut Rng) -> bool) -> Weather {
-        let mut share = |rng: &mut Rng, most: u64| if on(rng) { rng.below(most) as u32 } else { 0 };
+    fn weather(rng: &mut Chance, on: &mut impl FnMut(&mut Chance) -> bool) -> Weather {
+        let mut share = |rng: &mut Chance, most: u64| if on(rng) { rng.below(most) as u32 } else { 0 };
         let (drop, duplicate, duplicate_late) =
             (share(rng, 300_000), share(rng, 100_000), share(rng, 30_000));
         let (corrupt, stray, foreign) = (share(rng, 50_000), share(rng, 20_000), share(rng, 20_000));
@@ -223,7 +223,7 @@ impl Faults {
         Weather { latency, reorder, drop, duplicate, duplicate_late, corrupt, stray, foreign, capacity }
     }
 
-    fn disk(rng: &mut Rng, on: &mut impl FnMut(&mut Rng) -> bool) -> Disk {
+    fn disk(rng: &mut Chance, on: &mut impl FnMut(&mut Chance) -> bool) -> Disk {
         let slow = on(rng);
         let least = 50 + rng.below(500);
         Disk {

@@ -12,6 +12,7 @@
 //! and a disk that lies about what it synced ([`Disk::lies`]) must be found out.
 #![forbid(unsafe_code)]
 
+mod chance;
 mod clock;
 mod disk;
 mod drive;
@@ -30,6 +31,7 @@ mod tally;
 mod trace;
 mod world;
 
+pub use chance::Chance;
 pub use faults::{Disk, Faults, Millionths, Span, Trouble, Weather};
 pub use script::Script;
 pub use subject::{Answer, At, Broken, Check, Desk, Subject, Told, holds};

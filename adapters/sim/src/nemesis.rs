@@ -127,7 +127,7 @@ impl<M: Hosted + 'static, S: Subject<M>> World<M, S> {
     }
 
     fn partition(&mut self, trouble: Trouble, victim: usize) {
-        let sides = self.scene.rng.next();
+        let sides = self.scene.rng.bits();
         let side = |node: usize| sides >> node & 1;
         let network = &mut self.scene.network;
         let mut flaps = 0;
@@ -181,6 +181,8 @@ impl<M: Hosted + 'static, S: Subject<M>> World<M, S> {
     /// The faults stop: everything is mended, and all nodes come up, or all but a minority that stays down.
     pub(crate) fn calm_down(&mut self) -> Check {
         self.scene.is_calm = true;
+        self.scene.rng.end_tape();
+        self.desk.rng.end_tape();
         self.scene.faults.lazy = 0;
         self.scene.network.calm(&mut self.scene.queue);
         self.scene.trace.tell(self.scene.queue.now(), || "the faults stop".into());

@@ -1,9 +1,9 @@
 //! The network: directed links with a weather of their own, partitions, and the frames under way.
 
+use crate::chance::Chance;
 use crate::faults::{Millionths, Weather};
 use crate::queue::{Happening, Queue};
 use crate::tally::{Fault, Tally};
-use quorate::Rng;
 
 /// A frame under way. Its buffer is reused once it has arrived.
 #[derive(Debug, Default)]
@@ -50,7 +50,7 @@ pub(crate) struct Network {
 
 impl Network {
     /// A network of links that draw their share of the weather.
-    pub(crate) fn new(nodes: usize, weather: &Weather, rng: &mut Rng) -> Self {
+    pub(crate) fn new(nodes: usize, weather: &Weather, rng: &mut Chance) -> Self {
         let links = (0..nodes * nodes).map(|_| Link {
             weather: share(weather, rng),
             cut: false,
@@ -66,7 +66,7 @@ impl Network {
     }
 
     /// Decides what becomes of a frame, before it is encoded.
-    pub(crate) fn fate(&self, from: usize, to: usize, rng: &mut Rng, tally: &mut Tally) -> Fate {
+    pub(crate) fn fate(&self, from: usize, to: usize, rng: &mut Chance, tally: &mut Tally) -> Fate {
         let link = &self.links[self.link(from, to)];
         if link.cut {
             tally.hit(Fault::CutOff as usize);
@@ -109,7 +109,7 @@ impl Network {
         slot: u32,
         fate: Fate,
         queue: &mut Queue,
-        rng: &mut Rng,
+        rng: &mut Chance,
         tally: &mut Tally,
     ) {
         match fate {
@@ -134,7 +134,7 @@ impl Network {
         self.schedule(slot, 0, queue, rng, tally);
     }
 
-    fn schedule(&mut self, slot: u32, later: u64, queue: &mut Queue, rng: &mut Rng, tally: &mut Tally) {
+    fn schedule(&mut self, slot: u32, later: u64, queue: &mut Queue, rng: &mut Chance, tally: &mut Tally) {
         let link = &mut self.links[usize::from(self.frames[slot as usize].link)];
         link.under_way += 1;
         if let Some(held) = &mut link.held {
@@ -164,7 +164,7 @@ impl Network {
         copy
     }
 
-    fn damage(&mut self, slot: u32, rng: &mut Rng, tally: &mut Tally) {
+    fn damage(&mut self, slot: u32, rng: &mut Chance, tally: &mut Tally) {
         let frame = &mut self.frames[slot as usize];
         frame.damaged = true;
         let len = frame.bytes.len();
@@ -240,7 +240,7 @@ impl Network {
 }
 
 /// One link's share of the weather.
-fn share(weather: &Weather, rng: &mut Rng) -> Weather {
+fn share(weather: &Weather, rng: &mut Chance) -> Weather {
     let mut part = |most: Millionths| rng.below(u64::from(most) + 1) as Millionths;
     Weather {
         drop: part(weather.drop),
@@ -254,7 +254,7 @@ fn share(weather: &Weather, rng: &mut Rng) -> Weather {
 }
 
 impl Weather {
-    fn draw(&self, rng: &mut Rng) -> Fate {
+    fn draw(&self, rng: &mut Chance) -> Fate {
         let mut rest = rng.below(1_000_000) as Millionths;
         let chances = [
             (self.drop, Fate::Lost),

@@ -16,7 +16,7 @@ impl<M: Hosted + 'static, S: Subject<M>> World<M, S> {
         let snapshots = node.store.snapshots();
         let stored = Stored { records: node.store.records(), snapshots: &snapshots };
         let machine =
-            M::restore(&node.settings, scene.rng.next(), node.clock.read(now), stored).map_err(|fault| {
+            M::restore(&node.settings, scene.rng.bits(), node.clock.read(now), stored).map_err(|fault| {
                 Broken::new("a node restores from what its disk holds", format!("{}: {fault}", at.node))
             })?;
         scene.trace.tell(now, || format!("{} comes up", at.node));

@@ -1,7 +1,8 @@
 //! What is particular to a kind of machine: what it is asked, and what must hold.
 
+use crate::chance::Chance;
 use crate::tally::Tally;
-use quorate::{Hosted, Instant, Machine, NodeId, Position, Rng, SnapshotId};
+use quorate::{Hosted, Instant, Machine, NodeId, Position, SnapshotId};
 use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
@@ -62,15 +63,15 @@ pub(crate) struct Ask<M: Machine> {
 
 /// Where a subject puts what it wants done: requests to nodes, and timers of its own.
 pub struct Desk<M: Machine> {
-    /// Chance, from the seed.
-    pub rng: Rng,
+    /// Chance: what clients do by chance is decided here.
+    pub rng: Chance,
     pub(crate) asks: VecDeque<Ask<M>>,
     pub(crate) timers: Vec<(u64, u64)>,
     pub(crate) images: Vec<(NodeId, Position, Vec<u8>)>,
 }
 
 impl<M: Machine> Desk<M> {
-    pub(crate) const fn new(rng: Rng) -> Self {
+    pub(crate) const fn new(rng: Chance) -> Self {
         Self { rng, asks: VecDeque::new(), timers: Vec::new(), images: Vec::new() }
     }
 

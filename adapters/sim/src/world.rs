@@ -1,5 +1,6 @@
 //! The world: nodes, network, disks and clocks, moved on one happening at a time.
 
+use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::drive::slot_of;
 use crate::faults::Faults;
@@ -10,7 +11,7 @@ use crate::store::Job;
 use crate::subject::{At, Broken, Check, Desk, Subject, holds};
 use crate::tally::{Fault, Tally};
 use crate::trace::Trace;
-use quorate::{ClusterId, Hosted, Instant, NodeId, Position, Rng};
+use quorate::{ClusterId, Hosted, Instant, NodeId, Position};
 use std::fmt;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -60,7 +61,7 @@ pub struct World<M: Hosted, S> {
 pub(crate) struct Scene {
     pub(crate) seed: u64,
     pub(crate) faults: Faults,
-    pub(crate) rng: Rng,
+    pub(crate) rng: Chance,
     pub(crate) queue: Queue,
     pub(crate) network: Network,
     pub(crate) tally: Tally,
@@ -134,7 +135,7 @@ impl<M: Hosted + 'static, S: Subject<M>> World<M, S> {
     /// # Panics
     /// If there are no nodes or more than 64.
     pub fn drawn(seed: u64, nodes: usize, subject: S) -> Self {
-        Self::new(seed, nodes, Faults::drawn(&mut Rng::new(seed)), subject)
+        Self::new(seed, nodes, Faults::drawn(&mut Chance::seeded(seed)), subject)
     }
 
     /// A world of `nodes` nodes, numbered from 1, with these faults.
@@ -142,16 +143,38 @@ impl<M: Hosted + 'static, S: Subject<M>> World<M, S> {
     /// # Panics
     /// If there are no nodes or more than 64.
     pub fn new(seed: u64, nodes: usize, faults: Faults, subject: S) -> Self {
+        Self::decided_by(Chance::seeded(seed ^ 0x0051_3A71), seed, nodes, faults, subject)
+    }
+
+    /// A world of `nodes` nodes, numbered from 1, with these faults, whose course is decided by `chance` until the faults
+    /// stop: a tape decides what goes wrong and when, but not what must come to pass afterwards. A violation names `seed`.
+    ///
+    /// ```
+    /// # #[path = "../examples/register.rs"]
+    /// # mod register;
+    /// # use register::{Register, Watch};
+    /// use quorate_sim::{Chance, Faults, World};
+    ///
+    /// # fn main() {
+    /// let mut chance = Chance::taped(7, b"bytes that a fuzzer made up".to_vec());
+    /// let faults = Faults::drawn(&mut chance);
+    /// let mut world = World::<Register, _>::decided_by(chance, 7, 3, faults, Watch::default());
+    /// world.run().expect("no invariant is broken");
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// If there are no nodes or more than 64.
+    pub fn decided_by(mut chance: Chance, seed: u64, nodes: usize, faults: Faults, subject: S) -> Self {
         assert!((1..=64).contains(&nodes), "a world has 1 to 64 nodes");
-        let mut rng = Rng::new(seed ^ 0x0051_3A71);
         let ids: Vec<NodeId> = (1..=nodes as u64).map(NodeId::new).collect();
-        let network = Network::new(nodes, &faults.weather, &mut rng);
-        let desk = Desk::new(Rng::new(rng.next()));
+        let network = Network::new(nodes, &faults.weather, &mut chance);
+        let desk = Desk::new(chance.split());
         let tally = Tally::of(Fault::NAMES);
         let mut scene = Scene {
             seed,
             faults,
-            rng,
+            rng: chance,
             queue: Queue::default(),
             network,
             tally,

@@ -1,15 +1,14 @@
 //! The lock service under the faults that seeds draw.
 
-use quorate::Rng;
 use quorate_sim::lock::{Clients, Machine};
-use quorate_sim::{Faults, Report, Violation, World};
+use quorate_sim::{Chance, Faults, Report, Violation, World};
 
 fn run(seed: u64, nodes: usize, faults: Faults) -> Result<Report, Violation> {
     World::<Machine, _>::new(seed, nodes, faults, Clients::new(seed)).run()
 }
 
 fn drawn(seed: u64) -> Faults {
-    Faults::drawn(&mut Rng::new(seed))
+    Faults::drawn(&mut Chance::seeded(seed))
 }
 
 #[test]

@@ -4,8 +4,8 @@
 #[allow(dead_code, unreachable_pub, reason = "an example that is a machine to test with")]
 mod register;
 
-use quorate::{NodeId, Rng};
-use quorate_sim::{Fault, Faults, Report, Script, Tally, Violation, World};
+use quorate::NodeId;
+use quorate_sim::{Chance, Fault, Faults, Report, Script, Tally, Violation, World};
 use register::{Path, Register, Watch};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn run(seed: u64, faults: Faults, hasty: bool) -> Result<Report, Violation> {
 }
 
 fn drawn(seed: u64) -> Faults {
-    Faults::drawn(&mut Rng::new(seed))
+    Faults::drawn(&mut Chance::seeded(seed))
 }
 
 #[test]

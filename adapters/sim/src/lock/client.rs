@@ -1,8 +1,9 @@
 //! A client of the lock service: one thing after the other, again and again until it is answered, wherever a node
 //! listens.
 
+use crate::chance::Chance;
 use quorate::lock::{Command, Name, SessionId, Token, Ttl, Wait};
-use quorate::{Rng, replicated};
+use quorate::replicated;
 use std::time::Duration;
 
 /// What a client does.
@@ -51,7 +52,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(number: u64, rng: &mut Rng) -> Self {
+    pub(super) fn new(number: u64, rng: &mut Chance) -> Self {
         Self {
             number,
             session: None,
@@ -65,7 +66,7 @@ impl Client {
     }
 
     /// What to do next, if anything.
-    pub(super) fn next(&mut self, now: u64, names: &[Name], rng: &mut Rng) -> Option<Act> {
+    pub(super) fn next(&mut self, now: u64, names: &[Name], rng: &mut Chance) -> Option<Act> {
         if self.session.is_none() {
             return Some(Act::Join);
         }
@@ -99,7 +100,7 @@ impl Client {
     }
 
     /// It holds a lock, for a while.
-    pub(super) fn hold(&mut self, lock: usize, token: Token, now: u64, rng: &mut Rng) {
+    pub(super) fn hold(&mut self, lock: usize, token: Token, now: u64, rng: &mut Chance) {
         let span = if dozes_off(token) { 8_000_000 } else { 200_000 };
         self.want = Want::Holds { lock, token, until: now + rng.below(span) };
     }

@@ -2,10 +2,11 @@
 
 use super::client::{Act, Doing, Want};
 use super::subject::{Clients, Path, Table};
+use crate::chance::Chance;
 use crate::subject::{At, Broken, Check, Desk, holds};
 use quorate::lock::{Answer, Command, Notice, Reply, SessionId, Standing, Token};
 use quorate::replicated::{Failure, Outcome, Ticket};
-use quorate::{Index, Moment, Rng};
+use quorate::{Index, Moment};
 use serde_json::json;
 
 impl Clients {
@@ -64,7 +65,7 @@ impl Clients {
         doing: &Doing,
         reply: &Reply,
         moment: Moment,
-        rng: &mut Rng,
+        rng: &mut Chance,
     ) -> Check {
         let Act::Submit { command, .. } = &doing.act else { return Ok(()) };
         self.note(client, now, doing, command, reply);
@@ -108,7 +109,7 @@ impl Clients {
         now: u64,
         doing: &Doing,
         answer: &Answer,
-        rng: &mut Rng,
+        rng: &mut Chance,
     ) -> Check {
         match (&doing.act, answer) {
             (Act::Look { lock }, Answer::Standing(Standing::Holds(token))) => {

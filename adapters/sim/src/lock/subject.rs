@@ -3,6 +3,7 @@
 use super::client::{Act, Client, Doing, Want};
 use super::grants::Grants;
 use super::leases::Leases;
+use crate::chance::Chance;
 use crate::raft::History;
 use crate::subject::{Answer, At, Broken, Check, Desk, Subject, Told};
 use crate::tally::Tally;
@@ -97,7 +98,7 @@ impl Clients {
     /// A workload that a seed stands for.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        let mut rng = Rng::new(seed ^ 0x10CC);
+        let mut rng = Chance::seeded(seed ^ 0x10CC);
         let count = 2 + rng.below(10);
         Self {
             seed,
@@ -142,7 +143,7 @@ impl Clients {
         KEYS[self.lock(name)]
     }
 
-    pub(super) fn be_born_again(&mut self, client: usize, rng: &mut Rng) {
+    pub(super) fn be_born_again(&mut self, client: usize, rng: &mut Chance) {
         let number = self.number();
         self.clients[client] = Client::new(number, rng);
     }
