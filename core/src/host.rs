@@ -156,6 +156,23 @@ pub trait Hosted: Machine + Sized {
         stored: Stored<'_, impl Records>,
     ) -> Result<Self, Fault>;
 
+    /// Like [`restore`](Self::restore), into a place where the machine stays: one that takes half of a chip's memory
+    /// is not to be moved over its stack.
+    ///
+    /// # Errors
+    /// As [`restore`](Self::restore); the place is empty then.
+    fn restore_in(
+        place: &mut Option<Self>,
+        settings: &Self::Settings,
+        seed: u64,
+        now: Instant,
+        stored: Stored<'_, impl Records>,
+    ) -> Result<(), Fault> {
+        *place = None;
+        *place = Some(Self::restore(settings, seed, now, stored)?);
+        Ok(())
+    }
+
     /// Encodes a message.
     ///
     /// # Errors

@@ -170,6 +170,26 @@ pub enum Failure {
     OutOfOrder,
 }
 
+/// How a call ended: an [`Outcome`], but never an answer. Answers may be large, and do not wait to be told.
+#[derive(Debug)]
+enum Ending<R> {
+    Opened(SessionId),
+    Replied { reply: R, at: Moment },
+    Closed,
+    Failed(Failure),
+}
+
+impl<A: Application> From<Ending<A::Reply>> for Outcome<A> {
+    fn from(ending: Ending<A::Reply>) -> Self {
+        match ending {
+            Ending::Opened(session) => Self::Opened(session),
+            Ending::Replied { reply, at } => Self::Replied { reply, at },
+            Ending::Closed => Self::Closed,
+            Ending::Failed(failure) => Self::Failed(failure),
+        }
+    }
+}
+
 /// A query that waits.
 #[derive(Debug)]
 struct Asked<A: Application> {
@@ -214,7 +234,7 @@ pub struct Replicated<A: Application, S: Space, const SESSIONS: usize = 16, cons
     own: Own,
     own_sequence: Sequence,
     own_floor: Sequence,
-    queries: S::Window<Asked<A>>,
+    queries: S::Calls<Asked<A>>,
     /// Queries up to this read may be answered once that entry is applied.
     readable: (ReadTicket, Index),
     given_up: Option<Ticket>,
@@ -300,7 +320,7 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
             Request::Command(command) => (command.weight(), true),
             Request::Submit { command, .. } => (command.weight(), false),
             Request::Query(_) => {
-                return (self.queries.len() >= S::WINDOW).then_some(Reason::Busy);
+                return (self.queries.len() >= S::CALLS).then_some(Reason::Busy);
             }
             Request::Open { .. } | Request::Close { .. } => (0, false),
         };
@@ -309,7 +329,7 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
             return Some(Reason::TooLarge { limit });
         }
         // One place is kept for opening the own session.
-        let full = self.calls.len() + 1 >= S::WINDOW
+        let full = self.calls.len() + 1 >= S::CALLS
             || self.calls.weight() + weight as u64 > self.settings.raft.window_bytes
             || own && own_under_way >= REPLIES as u64;
         full.then_some(Reason::Busy)

@@ -9,20 +9,24 @@ use core::ops::{Deref, DerefMut};
 
 /// A family of bounded collections.
 ///
-/// The constants are the limits: `PEERS` nodes in a cluster, `WINDOW` items in flight, `CHUNK` bytes of a snapshot
-/// at a time.
+/// The constants are the limits: `PEERS` nodes in a cluster, `WINDOW` entries in flight, `CHUNK` bytes of a snapshot
+/// at a time, `CALLS` requests under way on one node.
 pub trait Space: Copy + Debug + 'static {
     /// Nodes of a cluster, this one included. At most 64.
     const PEERS: usize;
-    /// Log entries held in memory, and requests in flight.
+    /// Log entries held in memory.
     const WINDOW: usize;
     /// Bytes of a snapshot in one message.
     const CHUNK: usize;
+    /// Requests of each kind that one node has under way.
+    const CALLS: usize;
 
     /// One item per peer.
     type Table<T: Debug>: List<T>;
-    /// What is in flight.
+    /// The log.
     type Window<T: Debug>: Window<T>;
+    /// Requests under way.
+    type Calls<T: Debug>: Window<T>;
     /// The nodes of a cluster.
     type Nodes: List<NodeId> + Clone;
     /// A piece of a snapshot.
@@ -120,14 +124,19 @@ pub trait Window<T>: Default + Debug {
 /// assert!(core::mem::size_of::<Raft<u32, Small>>() < 4096);
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub enum Fixed<const PEERS: usize, const WINDOW: usize, const CHUNK: usize = 64> {}
+pub enum Fixed<const PEERS: usize, const WINDOW: usize, const CHUNK: usize = 64, const CALLS: usize = WINDOW>
+{}
 
-impl<const PEERS: usize, const WINDOW: usize, const CHUNK: usize> Space for Fixed<PEERS, WINDOW, CHUNK> {
+impl<const PEERS: usize, const WINDOW: usize, const CHUNK: usize, const CALLS: usize> Space
+    for Fixed<PEERS, WINDOW, CHUNK, CALLS>
+{
     const PEERS: usize = PEERS;
     const WINDOW: usize = WINDOW;
     const CHUNK: usize = CHUNK;
+    const CALLS: usize = CALLS;
     type Table<T: Debug> = heapless::Vec<T, PEERS>;
     type Window<T: Debug> = heapless::Deque<T, WINDOW>;
+    type Calls<T: Debug> = heapless::Deque<T, CALLS>;
     type Nodes = heapless::Vec<NodeId, PEERS>;
     type Chunk = heapless::Vec<u8, CHUNK>;
     type Items<T: Debug, const N: usize> = heapless::Vec<T, N>;
@@ -191,14 +200,23 @@ mod heap {
 
     /// Allocated as it fills, with the limits of [`Fixed`](super::Fixed).
     #[derive(Clone, Copy, Debug)]
-    pub enum Heap<const PEERS: usize, const WINDOW: usize, const CHUNK: usize = 65_536> {}
+    pub enum Heap<
+        const PEERS: usize,
+        const WINDOW: usize,
+        const CHUNK: usize = 65_536,
+        const CALLS: usize = WINDOW,
+    > {}
 
-    impl<const PEERS: usize, const WINDOW: usize, const CHUNK: usize> Space for Heap<PEERS, WINDOW, CHUNK> {
+    impl<const PEERS: usize, const WINDOW: usize, const CHUNK: usize, const CALLS: usize> Space
+        for Heap<PEERS, WINDOW, CHUNK, CALLS>
+    {
         const PEERS: usize = PEERS;
         const WINDOW: usize = WINDOW;
         const CHUNK: usize = CHUNK;
+        const CALLS: usize = CALLS;
         type Table<T: Debug> = BoundedVec<T, PEERS>;
         type Window<T: Debug> = BoundedDeque<T, WINDOW>;
+        type Calls<T: Debug> = BoundedDeque<T, CALLS>;
         type Nodes = BoundedVec<NodeId, PEERS>;
         type Chunk = BoundedVec<u8, CHUNK>;
         type Items<T: Debug, const N: usize> = BoundedVec<T, N>;

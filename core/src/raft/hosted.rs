@@ -3,7 +3,6 @@
 //! A message is a tag and its fields, a record a version, a tag and its fields; numbers are postcard's. The tags are
 //! the order of the variants. `docs/wire.md` and `docs/storage.md` describe them.
 
-use super::restore::Replay;
 use super::{Config, Event, Message, Raft, Record};
 use crate::codec::{Full, Malformed, Sink, VERSION, put, put_batch, take, take_batch};
 use crate::{Command, Done, Errand, Fault, Hosted, Instant, Place, Records, Space, Stored};
@@ -18,9 +17,26 @@ impl<C: Command + Serialize + DeserializeOwned, S: Space> Hosted for Raft<C, S> 
         now: Instant,
         stored: Stored<'_, impl Records>,
     ) -> Result<Self, Fault> {
-        let mut replay = Replay::new();
-        stored.records.try_for_each_record(|bytes| replay.take(take_record(bytes)?))?;
-        Self::replayed(settings.clone(), seed, now, replay, stored.snapshots)
+        settings.check()?;
+        let mut raft = Self::blank(settings.clone(), now);
+        raft.take_in(seed, stored)?;
+        Ok(raft)
+    }
+
+    fn restore_in(
+        place: &mut Option<Self>,
+        settings: &Config<S>,
+        seed: u64,
+        now: Instant,
+        stored: Stored<'_, impl Records>,
+    ) -> Result<(), Fault> {
+        *place = None;
+        settings.check()?;
+        let taken_in = place.insert(Self::blank(settings.clone(), now)).take_in(seed, stored);
+        if taken_in.is_err() {
+            *place = None;
+        }
+        taken_in
     }
 
     fn put_message(message: &Message<'_, C>, sink: &mut impl Sink) -> Result<(), Full> {
@@ -63,6 +79,18 @@ impl<C: Command + Serialize + DeserializeOwned, S: Space> Hosted for Raft<C, S> 
             }
         }
         Ok(())
+    }
+}
+
+impl<C: Command + DeserializeOwned, S: Space> Raft<C, S> {
+    /// Goes on from what the store holds.
+    pub(crate) fn take_in(&mut self, seed: u64, stored: Stored<'_, impl Records>) -> Result<(), Fault> {
+        let mut count = 0;
+        stored.records.try_for_each_record(|bytes| {
+            count += 1;
+            self.replay(take_record(bytes)?)
+        })?;
+        self.begin_life(seed, count, stored.snapshots)
     }
 }
 

@@ -37,6 +37,14 @@ impl<C: Command, S: Space> Log<C, S> {
         }
     }
 
+    /// Forgets everything, and goes on after `base`, which is durable.
+    pub(super) fn restart(&mut self, base: Position) {
+        self.window.truncate(0);
+        (self.base, self.last) = (base, base);
+        (self.base_end, self.last_end, self.last_mark) = Default::default();
+        (self.saved, self.durable) = (base.index, base.index);
+    }
+
     /// The last entry that is in the snapshot.
     pub(super) const fn base(&self) -> Position {
         self.base

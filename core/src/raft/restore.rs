@@ -36,59 +36,41 @@ impl<C: Command, S: Space> Raft<C, S> {
         records: impl IntoIterator<Item = Record<'r, C>>,
         snapshots: &[(SnapshotId, u64)],
     ) -> Result<Self, Fault> {
-        let mut replay = Replay::new();
-        for record in records {
-            replay.take(record)?;
-        }
-        Self::replayed(config, seed, now, replay, snapshots)
-    }
-
-    /// A node that goes on from what its records said.
-    pub(super) fn replayed(
-        config: Config<S>,
-        seed: u64,
-        now: Instant,
-        replay: Replay<C, S>,
-        snapshots: &[(SnapshotId, u64)],
-    ) -> Result<Self, Fault> {
         config.check()?;
-        let mut raft = Self::at_rest(config, seed, now, replay);
-        raft.find_snapshots(snapshots)?;
-        raft.assert_invariants();
+        let mut raft = Self::blank(config, now);
+        let mut count = 0;
+        for record in records {
+            raft.replay(record)?;
+            count += 1;
+        }
+        raft.begin_life(seed, count, snapshots)?;
         Ok(raft)
     }
 
-    fn at_rest(config: Config<S>, seed: u64, now: Instant, replay: Replay<C, S>) -> Self {
+    /// A node that has not been told yet what its store holds.
+    pub(crate) fn blank(config: Config<S>, now: Instant) -> Self {
         let me = config.voters.iter().position(|&id| id == config.id).unwrap_or_default();
         let voters = config.voters.len();
-        // The brand tells lives apart even where a seed is used twice: a life that wrote anything left more records.
-        let life = [config.id.get(), replay.records, replay.log.last().index.get(), now.as_micros()];
-        // Turned between the numbers, so that a seed that is the node's number does not cancel it out.
-        let brand = life
-            .into_iter()
-            .fold(mix(!seed), |brand, number| mix(brand.rotate_left(21).wrapping_add(number)));
-        let ledger = Ledger::new(brand);
-        let base = replay.log.base().index;
-        let mut raft = Self {
+        let (log, ledger) = (Log::new(Position::ORIGIN), Ledger::new(0));
+        Self {
             me,
             quorum: Quorum::of(Slots::first(voters)),
-            rng: Rng::new(mix(seed) ^ config.id.get()),
+            rng: Rng::new(0),
             now,
-            // A log may know a later term than a state record that did not make it.
-            term: replay.term.max(replay.log.last().term),
-            vote: if replay.term < replay.log.last().term { None } else { replay.vote },
+            term: Term::default(),
+            vote: None,
             state_mark: ledger.mark(),
             restart_mark: ledger.mark(),
             unsaved: Unsaved::default(),
-            log: replay.log,
-            snapshot: replay.snapshot,
+            log,
+            snapshot: None,
             incoming: None,
-            commit: base,
-            told: base,
+            commit: Index::default(),
+            told: Index::default(),
             state: State::Follower(Follower::of(None)),
             timer: Timer { since: now, timeout_micros: 0 },
             beat: now,
-            reads: Reads::of_life(brand),
+            reads: Reads::of_life(0),
             load: None,
             outgoing: None,
             replies: S::Table::of((0..voters).map(|_| None)),
@@ -99,9 +81,79 @@ impl<C: Command, S: Space> Raft<C, S> {
             counters: Counters::default(),
             ledger,
             config,
-        };
-        raft.restart_timer();
-        raft
+        }
+    }
+
+    /// Takes in what the next record says.
+    pub(crate) fn replay(&mut self, record: Record<'_, C>) -> Result<(), Fault> {
+        match record {
+            Record::State { term, vote } => self.replay_state(term, vote),
+            Record::Append { after, entries } => self.replay_entries(after, entries),
+            Record::Restart { term, vote, snapshot, entries } => {
+                self.replay_state(term, vote)?;
+                self.log.restart(snapshot.map_or(Position::ORIGIN, |of| of.at));
+                self.snapshot = snapshot;
+                self.replay_entries(self.log.base().index, entries)
+            }
+            // Its bytes lie beside the log.
+            Record::Chunk { .. } => Ok(()),
+        }
+    }
+
+    fn replay_state(&mut self, term: Term, vote: Option<NodeId>) -> Result<(), Fault> {
+        if term < self.term {
+            return Err(Fault::TermWentBack { from: self.term, to: term });
+        }
+        (self.term, self.vote) = (term, vote);
+        Ok(())
+    }
+
+    fn replay_entries(&mut self, after: Index, entries: Batch<'_, Entry<C>>) -> Result<(), Fault> {
+        let (base, last) = (self.log.base().index, self.log.last().index);
+        if after > last || after < base {
+            return Err(Fault::Gap { after: last, found: after.next() });
+        }
+        self.log.truncate(after);
+        let taken = entries.try_take(|entry| {
+            let before = self.log.last().term;
+            if entry.term < before {
+                return Err(Fault::TermWentBack { from: before, to: entry.term });
+            }
+            self.log.push(entry, self.ledger.mark()).map_err(|_| Fault::TooLong { window: S::WINDOW })?;
+            Ok(())
+        });
+        // What was replayed is durable.
+        self.log.set_saved(self.log.last().index);
+        self.log.advance_durable(&self.ledger);
+        taken
+    }
+
+    /// All records were taken in: the node goes on from them, in a life of its own.
+    pub(crate) fn begin_life(
+        &mut self,
+        seed: u64,
+        records: u64,
+        snapshots: &[(SnapshotId, u64)],
+    ) -> Result<(), Fault> {
+        // The brand tells lives apart even where a seed is used twice: a life that wrote anything left more records.
+        let life = [self.config.id.get(), records, self.log.last().index.get(), self.now.as_micros()];
+        // Turned between the numbers, so that a seed that is the node's number does not cancel it out.
+        let brand = life
+            .into_iter()
+            .fold(mix(!seed), |brand, number| mix(brand.rotate_left(21).wrapping_add(number)));
+        self.ledger = Ledger::new(brand);
+        self.reads = Reads::of_life(brand);
+        self.rng = Rng::new(mix(seed) ^ self.config.id.get());
+        // A log may know a later term than a state record that did not make it.
+        let known = self.log.last().term;
+        if self.term < known {
+            (self.term, self.vote) = (known, None);
+        }
+        (self.commit, self.told) = (self.log.base().index, self.log.base().index);
+        self.restart_timer();
+        self.find_snapshots(snapshots)?;
+        self.assert_invariants();
+        Ok(())
     }
 
     /// The snapshot that the log goes on from must be whole. A later one that is whole is installed: it was about to
@@ -123,66 +175,5 @@ impl<C: Command, S: Space> Raft<C, S> {
             }
         }
         Ok(())
-    }
-}
-
-/// What the records say so far.
-pub(super) struct Replay<C: Command, S: Space> {
-    term: Term,
-    vote: Option<NodeId>,
-    log: Log<C, S>,
-    snapshot: Option<SnapshotId>,
-    records: u64,
-    ledger: Ledger,
-}
-
-impl<C: Command, S: Space> Replay<C, S> {
-    pub(super) fn new() -> Self {
-        let log = Log::new(Position::ORIGIN);
-        Self { term: Term::default(), vote: None, log, snapshot: None, records: 0, ledger: Ledger::new(0) }
-    }
-
-    pub(super) fn take(&mut self, record: Record<'_, C>) -> Result<(), Fault> {
-        self.records += 1;
-        match record {
-            Record::State { term, vote } => self.take_state(term, vote),
-            Record::Append { after, entries } => self.take_entries(after, entries),
-            Record::Restart { term, vote, snapshot, entries } => {
-                self.take_state(term, vote)?;
-                self.log = Log::new(snapshot.map_or(Position::ORIGIN, |of| of.at));
-                self.snapshot = snapshot;
-                self.take_entries(self.log.base().index, entries)
-            }
-            // Its bytes lie beside the log.
-            Record::Chunk { .. } => Ok(()),
-        }
-    }
-
-    fn take_state(&mut self, term: Term, vote: Option<NodeId>) -> Result<(), Fault> {
-        if term < self.term {
-            return Err(Fault::TermWentBack { from: self.term, to: term });
-        }
-        (self.term, self.vote) = (term, vote);
-        Ok(())
-    }
-
-    fn take_entries(&mut self, after: Index, entries: Batch<'_, Entry<C>>) -> Result<(), Fault> {
-        let (base, last) = (self.log.base().index, self.log.last().index);
-        if after > last || after < base {
-            return Err(Fault::Gap { after: last, found: after.next() });
-        }
-        self.log.truncate(after);
-        let taken = entries.try_take(|entry| {
-            let before = self.log.last().term;
-            if entry.term < before {
-                return Err(Fault::TermWentBack { from: before, to: entry.term });
-            }
-            self.log.push(entry, self.ledger.mark()).map_err(|_| Fault::TooLong { window: S::WINDOW })?;
-            Ok(())
-        });
-        // What was replayed is durable.
-        self.log.set_saved(self.log.last().index);
-        self.log.advance_durable(&self.ledger);
-        taken
     }
 }

@@ -169,7 +169,7 @@ impl<C: Command, S: Space> Raft<C, S> {
         if self.log.has(of.at) {
             self.log.compact(of.at);
         } else {
-            self.log = super::Log::new(of.at);
+            self.log.restart(of.at);
         }
         self.snapshot = Some(of);
         self.commit = of.at.index;

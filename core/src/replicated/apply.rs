@@ -1,7 +1,7 @@
 //! Applying entries: the one place where the replicated state changes.
 
 use super::session::{Kept, Turn};
-use super::{Failure, Moment, Operation, Outcome, Own, Replicated, SessionId, Stamped};
+use super::{Ending, Failure, Moment, Operation, Own, Replicated, SessionId, Stamped};
 use crate::application::Application;
 use crate::{Index, Position, Space};
 
@@ -31,11 +31,10 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
             }
             Operation::Close { session } => {
                 let closed = self.sessions.close(*session).is_some();
-                let outcome =
-                    || if closed { Outcome::Closed } else { Outcome::Failed(Failure::SessionExpired) };
+                let ending = || if closed { Ending::Closed } else { Ending::Failed(Failure::SessionExpired) };
                 self.end_calls(
                     usize::MAX,
-                    outcome,
+                    ending,
                     |call| matches!(call, Operation::Close { session: of } if of == session),
                 );
             }
@@ -64,17 +63,17 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
             self.calls.name_own(session);
         }
         let is = |call: &Operation<_>| matches!(call, Operation::Open { client: of } if *of == client);
-        self.end_calls(usize::MAX, || Outcome::Opened(session), is);
+        self.end_calls(usize::MAX, || Ending::Opened(session), is);
     }
 
     fn end_calls(
         &mut self,
         most: usize,
-        outcome: impl Fn() -> Outcome<A>,
+        ending: impl Fn() -> Ending<A::Reply>,
         is: impl Fn(&Operation<A::Command>) -> bool,
     ) {
         // What others come to does not help the one that has waited for longest: it may be lost.
-        if self.calls.end(most, outcome, is) {
+        if self.calls.end(most, ending, is) {
             self.moved = self.now;
         }
     }
@@ -94,14 +93,14 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
         if own && sequence <= self.own_floor || !own && !self.calls.has_foreign() {
             return;
         }
-        let outcome = || match &turn {
+        let ending = || match &turn {
             Turn::Done(Kept { reply: Some(reply), index, time }) => {
-                Outcome::Replied { reply: reply.clone(), at: Moment { index: *index, time: *time } }
+                Ending::Replied { reply: reply.clone(), at: Moment { index: *index, time: *time } }
             }
-            Turn::Failed(failure) => Outcome::Failed(*failure),
+            Turn::Failed(failure) => Ending::Failed(*failure),
             // It was given up, and its place is filled.
             Turn::Done(Kept { reply: None, .. }) | Turn::Early | Turn::Fresh => {
-                Outcome::Failed(Failure::Unconfirmed)
+                Ending::Failed(Failure::Unconfirmed)
             }
         };
         let is = |call: &Operation<A::Command>| matches!(call, Operation::Call { session: of, sequence: number, .. } if *of == session && *number == sequence);
@@ -109,16 +108,16 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
             self.own_floor = sequence.min(self.own_sequence);
         }
         // The own ones are asked once, a client's as often as it asked here.
-        self.end_calls(if own { 1 } else { usize::MAX }, outcome, is);
+        self.end_calls(if own { 1 } else { usize::MAX }, ending, is);
     }
 
     /// The node's own session made room for others: what is under way under it has no outcome.
     fn lose_own_session(&mut self, session: SessionId) {
         self.own = Own::Absent;
         (self.own_sequence, self.own_floor) = Default::default();
-        let outcome = || Outcome::Failed(Failure::SessionExpired);
+        let ending = || Ending::Failed(Failure::SessionExpired);
         let is = |call: &Operation<_>| matches!(call, Operation::Call { session: of, .. } if *of == session);
-        self.end_calls(usize::MAX, outcome, is);
+        self.end_calls(usize::MAX, ending, is);
     }
 
     /// The state was loaded from a snapshot: what was asked here may have been carried out in what it covers.

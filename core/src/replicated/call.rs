@@ -4,7 +4,7 @@
 //! elsewhere. When the leader changes, or nothing comes of them, they go again; the session sees to it that each takes
 //! effect once.
 
-use super::{Operation, Outcome, Sequence, SessionId, Ticket};
+use super::{Ending, Operation, Sequence, SessionId, Ticket};
 use crate::application::Application;
 use crate::batch::{Batch, Held};
 use crate::durable::Mark;
@@ -27,7 +27,7 @@ pub(super) enum Stand<A: Application> {
     /// Under way.
     Open,
     /// It has an outcome, which has to be told.
-    Ended(Outcome<A>),
+    Ended(Ending<A::Reply>),
     /// Its outcome was told; it still has to fill its place in the session.
     Skipped,
     /// All is done.
@@ -44,8 +44,8 @@ impl<A: Application> Call<A> {
 /// The calls, and how many of them, from the front, have gone to the leader.
 #[derive(Debug)]
 pub(super) struct Calls<A: Application, S: Space> {
-    list: S::Window<Call<A>>,
-    operations: S::Window<Held<Operation<A::Command>>>,
+    list: S::Calls<Call<A>>,
+    operations: S::Calls<Held<Operation<A::Command>>>,
     pub(super) sent: usize,
     weight: u64,
     ended: usize,
@@ -126,7 +126,7 @@ impl<A: Application, S: Space> Calls<A, S> {
     pub(super) fn end(
         &mut self,
         most: usize,
-        outcome: impl Fn() -> Outcome<A>,
+        ending: impl Fn() -> Ending<A::Reply>,
         is: impl Fn(&Operation<A::Command>) -> bool,
     ) -> bool {
         let (mut left, mut is_first, mut moved) = (most, true, false);
@@ -137,7 +137,7 @@ impl<A: Application, S: Space> Calls<A, S> {
                 continue;
             }
             if matches!(call.stand, Stand::Open) {
-                call.stand = Stand::Ended(outcome());
+                call.stand = Stand::Ended(ending());
                 self.ended += 1;
             } else {
                 call.stand = Stand::Gone;
@@ -169,18 +169,18 @@ impl<A: Application, S: Space> Calls<A, S> {
     }
 
     /// An outcome that has to be told.
-    pub(super) fn take_ended(&mut self) -> Option<(Ticket, Outcome<A>)> {
+    pub(super) fn take_ended(&mut self) -> Option<(Ticket, Ending<A::Reply>)> {
         if self.ended == 0 {
             return None;
         }
         let at = (0..self.list.len())
             .find(|&at| self.list.get(at).is_some_and(|call| matches!(call.stand, Stand::Ended(_))))?;
         let call = self.list.get_mut(at)?;
-        let Stand::Ended(outcome) = core::mem::replace(&mut call.stand, Stand::Gone) else { return None };
+        let Stand::Ended(ending) = core::mem::replace(&mut call.stand, Stand::Gone) else { return None };
         let ticket = call.ticket;
         self.ended -= 1;
         self.sweep();
-        Some((ticket, outcome))
+        Some((ticket, ending))
     }
 
     /// Lets go of what is done at the front.

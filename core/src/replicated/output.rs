@@ -131,8 +131,8 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
             if let Some(notice) = self.application.notice() {
                 return Some(Plan::Notice(notice));
             }
-            if let Some((ticket, outcome)) = self.calls.take_ended() {
-                return Some(Plan::Ended { ticket, outcome });
+            if let Some((ticket, ending)) = self.calls.take_ended() {
+                return Some(Plan::Ended { ticket, outcome: ending.into() });
             }
             if !self.apply_next() {
                 break;
