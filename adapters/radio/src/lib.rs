@@ -11,6 +11,10 @@
 #[cfg(test)]
 extern crate std;
 
+mod link;
+mod phy;
 mod radio;
 
+pub use link::{Backoff, Counters, Duty, Kind, Link, LinkConfig, Received, Room, Unsound};
+pub use phy::Phy;
 pub use radio::{Radio, SendError};

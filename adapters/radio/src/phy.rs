@@ -1,0 +1,62 @@
+//! What a radio costs: time on the air, and energy.
+
+use core::time::Duration;
+
+/// How long frames of a radio are on the air.
+///
+/// ```
+/// use core::time::Duration;
+/// use quorate_radio::Phy;
+///
+/// // A heartbeat of a three-node Raft is a frame of 30 bytes or less, its answer of 20.
+/// assert_eq!(Phy::IEEE_802_15_4.airtime(30), Duration::from_micros(1_216)); // 250 kbit/s
+/// assert_eq!(Phy::SUB_GHZ_50K.airtime(30), Duration::from_micros(7_040)); // 50 kbit/s
+///
+/// // At 30 mW while it sends: the energy of that heartbeat, in nanojoules.
+/// assert_eq!(Phy::IEEE_802_15_4.energy(30, 30), 36_480);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Phy {
+    /// Microseconds for a byte.
+    pub byte: u32,
+    /// Microseconds of each frame beside its bytes: preamble, start, length, and a checksum of the hardware's own.
+    pub preamble: u32,
+    /// Microseconds between two frames of one sender: its radio turns from sending to receiving and back.
+    pub turnaround: u32,
+}
+
+impl Phy {
+    /// IEEE 802.15.4 at 2.4 GHz, 250 kbit/s: 6 bytes before each frame and a checksum of 2 after it.
+    pub const IEEE_802_15_4: Self = Self::new(250_000, 8, 192);
+
+    /// A slow radio below 1 GHz, 50 kbit/s FSK: 8 bytes of preamble, 4 of start and length, a checksum of 2.
+    pub const SUB_GHZ_50K: Self = Self::new(50_000, 14, 1_000);
+
+    /// A serial line at 115,200 baud, 8N1 (10 bits a byte), with 3 bytes of framing.
+    pub const UART_115_200: Self = Self::new(92_160, 3, 0);
+
+    /// A radio of so many bits a second, that adds `extra` bytes to each frame and needs `turnaround` microseconds
+    /// between two. Times are rounded up to the microsecond.
+    #[must_use]
+    pub const fn new(bits_per_second: u32, extra: u32, turnaround: u32) -> Self {
+        let bits_per_second = if bits_per_second == 0 { 1 } else { bits_per_second };
+        let byte = 8_000_000_u32.div_ceil(bits_per_second);
+        Self { byte, preamble: byte.saturating_mul(extra), turnaround }
+    }
+
+    /// How long a frame of so many bytes is on the air.
+    #[must_use]
+    pub const fn airtime(&self, bytes: usize) -> Duration {
+        Duration::from_micros(self.airtime_micros(bytes))
+    }
+
+    /// The energy to send a frame of so many bytes, in nanojoules, of a radio that takes `milliwatts` while it sends.
+    #[must_use]
+    pub const fn energy(&self, bytes: usize, milliwatts: u32) -> u64 {
+        self.airtime_micros(bytes).saturating_mul(milliwatts as u64)
+    }
+
+    pub(crate) const fn airtime_micros(&self, bytes: usize) -> u64 {
+        (self.byte as u64).saturating_mul(bytes as u64).saturating_add(self.preamble as u64)
+    }
+}
