@@ -5,7 +5,7 @@
 //! storage thread, over TCP to the peers, and back. With one, each node keeps its records there, synced.
 
 #[allow(dead_code, unreachable_pub, missing_docs, reason = "shared with the tests")]
-#[path = "../tests/common/adder.rs"]
+#[path = "../../driver/tests/common/adder.rs"]
 mod adder;
 
 use std::path::PathBuf;

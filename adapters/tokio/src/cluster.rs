@@ -7,12 +7,10 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use quorate::{ClusterId, NodeId};
+use quorate_driver::{Limits, MemoryDisk, StartError, StopReason};
 
 use crate::handle::{Driven, Handle};
-use crate::limits::Limits;
 use crate::node::Node;
-use crate::stop::{StartError, StopReason};
-use crate::storage::MemoryDisk;
 
 /// Some nodes in one process, with real connections between them and disks in memory, for tests of what runs on
 /// them: kill one, start it again, cut two off from each other, and see what is left.

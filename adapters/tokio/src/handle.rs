@@ -1,29 +1,23 @@
 //! Asking a node for something.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use quorate::{Answering, NodeId};
+use quorate::NodeId;
+use quorate_driver::{Answered, Counters, Link, Tally};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::counters::{Counters, Tally};
-use crate::stop::StopReason;
-use crate::transport::link::Link;
+use crate::transport::dial::Wakeup;
 
-/// A machine that this driver can run: any that answers, and may move between threads.
-pub trait Driven:
-    Answering<Request: Send, Refusal: Send, Ticket: Send, Outcome: Send, Settings: Send> + Send + 'static
-{
-}
+pub use quorate_driver::{Driven, RequestError, StopReason};
 
-impl<M> Driven for M where
-    M: Answering<Request: Send, Refusal: Send, Ticket: Send, Outcome: Send, Settings: Send> + Send + 'static
-{
-}
+pub(crate) use quorate_driver::Control;
+
+/// A request on its way to the machine.
+pub(crate) type Asked<M> = quorate_driver::Asked<M, Reply<M>>;
 
 /// A handle to a node. Clones are of the same node; a handle does not keep it running.
 pub struct Handle<M: Driven> {
@@ -37,24 +31,22 @@ pub struct Handle<M: Driven> {
 pub(crate) struct Shared {
     pub(crate) id: NodeId,
     pub(crate) address: Option<SocketAddr>,
-    pub(crate) links: BTreeMap<NodeId, Arc<Link>>,
+    pub(crate) links: BTreeMap<NodeId, Arc<Link<Wakeup>>>,
     pub(crate) tally: Arc<Tally>,
     pub(crate) stopped: watch::Receiver<Option<StopReason>>,
 }
 
-/// A request on its way to the machine.
-pub(crate) struct Asked<M: Driven> {
-    pub(crate) request: M::Request,
-    pub(crate) reply: Reply<M>,
-}
-
 /// Where the outcome of a request goes.
-pub(crate) type Reply<M> = oneshot::Sender<Result<<M as Answering>::Outcome, RequestError<M>>>;
+pub(crate) struct Reply<M: Driven>(oneshot::Sender<Answered<M>>);
 
-/// What is not for the machine itself.
-pub(crate) enum Control<M> {
-    Inspect(Box<dyn FnOnce(&M) + Send>),
-    Shutdown,
+impl<M: Driven> quorate_driver::Reply<M> for Reply<M> {
+    fn is_abandoned(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    fn tell(self, answered: Answered<M>) -> bool {
+        self.0.send(answered).is_ok()
+    }
 }
 
 impl<M: Driven> Handle<M> {
@@ -76,7 +68,7 @@ impl<M: Driven> Handle<M> {
     /// The node stopped; the request is given back.
     pub async fn submit(&self, request: M::Request) -> Result<Answer<M>, RequestError<M>> {
         let (reply, outcome) = oneshot::channel();
-        match self.requests.send(Asked { request, reply }).await {
+        match self.requests.send(Asked { request, reply: Reply(reply) }).await {
             Ok(()) => Ok(self.answer(outcome)),
             Err(mpsc::error::SendError(Asked { request, .. })) => {
                 Err(RequestError::NotTaken { request, reason: self.stopped().await })
@@ -90,7 +82,7 @@ impl<M: Driven> Handle<M> {
     /// The mailbox is full or the node stopped; the request is given back.
     pub fn try_request(&self, request: M::Request) -> Result<Answer<M>, RequestError<M>> {
         let (reply, outcome) = oneshot::channel();
-        match self.requests.try_send(Asked { request, reply }) {
+        match self.requests.try_send(Asked { request, reply: Reply(reply) }) {
             Ok(()) => Ok(self.answer(outcome)),
             Err(TrySendError::Full(Asked { request, .. })) => Err(RequestError::Full(request)),
             Err(TrySendError::Closed(Asked { request, .. })) => {
@@ -161,7 +153,7 @@ impl<M: Driven> Handle<M> {
         }
     }
 
-    fn answer(&self, outcome: oneshot::Receiver<Result<M::Outcome, RequestError<M>>>) -> Answer<M> {
+    fn answer(&self, outcome: oneshot::Receiver<Answered<M>>) -> Answer<M> {
         Answer { outcome, stopped: self.shared.stopped.clone() }
     }
 }
@@ -177,7 +169,7 @@ async fn stopped(mut stopped: watch::Receiver<Option<StopReason>>) -> StopReason
 /// The outcome of a request that is under way. Dropped, it lets the request go on without it.
 #[must_use = "the outcome of the request is lost"]
 pub struct Answer<M: Driven> {
-    outcome: oneshot::Receiver<Result<M::Outcome, RequestError<M>>>,
+    outcome: oneshot::Receiver<Answered<M>>,
     stopped: watch::Receiver<Option<StopReason>>,
 }
 
@@ -190,55 +182,6 @@ impl<M: Driven> Answer<M> {
         match self.outcome.await {
             Ok(outcome) => outcome,
             Err(_) => Err(RequestError::Stopped(stopped(self.stopped).await)),
-        }
-    }
-}
-
-/// Why a request has no outcome.
-#[non_exhaustive]
-pub enum RequestError<M: Driven> {
-    /// The machine refused it, says why, and gives it back. Nothing changed; the driver does not try again.
-    Refused(M::Refusal),
-    /// The mailbox is full. Only [`Handle::try_request`] says so; the others wait.
-    Full(M::Request),
-    /// The node stopped before the machine saw the request: it has no effect.
-    NotTaken {
-        /// What was asked.
-        request: M::Request,
-        /// Why the node stopped.
-        reason: StopReason,
-    },
-    /// The node stopped after the machine may have taken the request up: whether it has an effect is not known.
-    Stopped(StopReason),
-}
-
-impl<M: Driven<Refusal: fmt::Debug>> fmt::Debug for RequestError<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(refusal) => write!(f, "Refused({refusal:?})"),
-            Self::Full(_) => f.write_str("Full"),
-            Self::NotTaken { reason, .. } => write!(f, "NotTaken({reason:?})"),
-            Self::Stopped(reason) => write!(f, "Stopped({reason:?})"),
-        }
-    }
-}
-
-impl<M: Driven> fmt::Display for RequestError<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(_) => f.write_str("the machine refused the request"),
-            Self::Full(_) => f.write_str("the mailbox is full: wait for an outcome, then ask again"),
-            Self::NotTaken { reason, .. } => write!(f, "the request had no effect: {reason}"),
-            Self::Stopped(reason) => write!(f, "the request may have had an effect: {reason}"),
-        }
-    }
-}
-
-impl<M: Driven<Refusal: fmt::Debug>> Error for RequestError<M> {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::NotTaken { reason, .. } | Self::Stopped(reason) => Some(reason),
-            Self::Refused(_) | Self::Full(_) => None,
         }
     }
 }

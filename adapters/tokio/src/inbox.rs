@@ -5,73 +5,36 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use quorate::Instant;
+use quorate_driver::storage_thread::Completion;
+use quorate_driver::{Appetite, Arrived, Clock};
 use tokio::sync::mpsc;
 use tokio::time::{Sleep, sleep};
 
-use crate::clock::Clock;
-use crate::handle::{Asked, Control, Driven};
-use crate::storage::thread::Completion;
+use crate::handle::{Asked, Control, Driven, Reply};
 use crate::transport::stream::Piece;
-
-/// Most of each kind that is taken in before the machine is polled.
-const BATCH: usize = 1024;
-
-/// How much the machine can take.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Appetite {
-    /// Whether messages are taken in.
-    pub(crate) pieces: bool,
-    /// How many requests are.
-    pub(crate) requests: usize,
-}
 
 /// The mailboxes of a machine.
 pub(crate) struct Inbox<M: Driven> {
-    pub(crate) completions: Mailbox<Completion>,
-    pub(crate) pieces: Mailbox<Piece>,
-    pub(crate) control: Mailbox<Control<M>>,
-    pub(crate) requests: Mailbox<Asked<M>>,
+    pub(crate) arrived: Arrived<M, Reply<M>, Piece>,
+    mailboxes: Mailboxes<M>,
     clock: Clock,
     timer: Pin<Box<Sleep>>,
     /// When the timer goes off; `None` when it has, or was never set.
     armed: Option<Instant>,
 }
 
-/// What arrived of one kind, and what is still to be taken in.
-#[derive(Debug)]
-pub(crate) struct Mailbox<T> {
-    pub(crate) receiver: mpsc::Receiver<T>,
-    pub(crate) taken: Vec<T>,
-}
-
-impl<T> Mailbox<T> {
-    const fn new(receiver: mpsc::Receiver<T>) -> Self {
-        Self { receiver, taken: Vec::new() }
-    }
-
-    /// Takes in up to `limit`; whether there was anything.
-    fn fill(&mut self, context: &mut Context<'_>, limit: usize) -> bool {
-        matches!(self.receiver.poll_recv_many(context, &mut self.taken, limit), Poll::Ready(count) if count > 0)
-    }
+/// The receiving ends of what reaches a machine.
+pub(crate) struct Mailboxes<M: Driven> {
+    pub(crate) completions: mpsc::Receiver<Completion>,
+    pub(crate) pieces: mpsc::Receiver<Piece>,
+    pub(crate) control: mpsc::Receiver<Control<M>>,
+    pub(crate) requests: mpsc::Receiver<Asked<M>>,
 }
 
 impl<M: Driven> Inbox<M> {
-    pub(crate) fn new(
-        clock: Clock,
-        completions: mpsc::Receiver<Completion>,
-        pieces: mpsc::Receiver<Piece>,
-        control: mpsc::Receiver<Control<M>>,
-        requests: mpsc::Receiver<Asked<M>>,
-    ) -> Self {
-        Self {
-            completions: Mailbox::new(completions),
-            pieces: Mailbox::new(pieces),
-            control: Mailbox::new(control),
-            requests: Mailbox::new(requests),
-            clock,
-            timer: Box::pin(sleep(std::time::Duration::ZERO)),
-            armed: None,
-        }
+    pub(crate) fn new(clock: Clock, mailboxes: Mailboxes<M>) -> Self {
+        let timer = Box::pin(sleep(std::time::Duration::ZERO));
+        Self { arrived: Arrived::default(), mailboxes, clock, timer, armed: None }
     }
 
     /// Waits until something arrived or the deadline has passed, and takes in all that is there.
@@ -80,20 +43,33 @@ impl<M: Driven> Inbox<M> {
         poll_fn(|context| self.poll_fill(context, appetite)).await;
     }
 
+    /// Whether the storage thread has failed, or died, and all that it said was taken in.
+    pub(crate) fn is_deserted(&self) -> bool {
+        self.mailboxes.completions.is_closed() && self.mailboxes.completions.is_empty()
+    }
+
+    /// Takes no more requests, and gives back those that the machine has not seen.
+    pub(crate) fn close(self) -> impl Iterator<Item = Asked<M>> {
+        let mut requests = self.mailboxes.requests;
+        requests.close();
+        self.arrived.requests.into_iter().chain(std::iter::from_fn(move || requests.try_recv().ok()))
+    }
+
     fn poll_fill(&mut self, context: &mut Context<'_>, appetite: Appetite) -> Poll<()> {
+        let Appetite { completions, pieces, requests } = appetite;
+        let (mailboxes, arrived) = (&mut self.mailboxes, &mut self.arrived);
         let mut any = false;
         if self.armed.is_some() && self.timer.as_mut().poll(context).is_ready() {
             self.armed = None;
             any = true;
         }
-        any |= self.completions.fill(context, BATCH);
-        any |= self.control.fill(context, BATCH);
-        if appetite.pieces {
-            any |= self.pieces.fill(context, BATCH);
+        any |= fill(context, &mut mailboxes.completions, &mut arrived.completions, completions);
+        any |= fill(context, &mut mailboxes.control, &mut arrived.control, completions);
+        if pieces > 0 {
+            any |= fill(context, &mut mailboxes.pieces, &mut arrived.pieces, pieces);
         }
-        any |= self.requests.fill(context, appetite.requests.min(BATCH));
-        // The sender is dropped only by a storage thread that has failed, or died.
-        any |= self.completions.receiver.is_closed() && self.completions.receiver.is_empty();
+        any |= fill(context, &mut mailboxes.requests, &mut arrived.requests, requests);
+        any |= self.is_deserted();
         if any { Poll::Ready(()) } else { Poll::Pending }
     }
 
@@ -105,8 +81,18 @@ impl<M: Driven> Inbox<M> {
             return;
         }
         if let Some(at) = self.clock.timer(deadline) {
-            self.timer.as_mut().reset(at);
+            self.timer.as_mut().reset(at.into());
             self.armed = Some(deadline);
         }
     }
+}
+
+/// Takes in up to `limit`; whether there was anything.
+fn fill<T>(
+    context: &mut Context<'_>,
+    mailbox: &mut mpsc::Receiver<T>,
+    taken: &mut Vec<T>,
+    limit: usize,
+) -> bool {
+    matches!(mailbox.poll_recv_many(context, taken, limit), Poll::Ready(count) if count > 0)
 }

@@ -15,30 +15,22 @@
 //! 5. When [`Handle::stopped`] returns, all files and connections of the node are closed.
 #![forbid(unsafe_code)]
 
-mod clock;
 mod cluster;
-mod counters;
-mod drain;
-mod errands;
 mod handle;
 mod inbox;
-mod limits;
 mod node;
 mod runner;
-mod stop;
-mod storage;
 mod transport;
-mod writes;
 
 pub use cluster::TestCluster;
-pub use counters::Counters;
-pub use handle::{Answer, Driven, Handle, RequestError};
-pub use limits::Limits;
+pub use handle::{Answer, Handle};
 pub use node::{Builder, Node};
-pub use stop::{StartError, StopReason};
 #[cfg(unix)]
-pub use storage::DiskStorage;
-pub use storage::{Contents, MemoryDisk, SnapshotWriter, Storage, StorageError};
+pub use quorate_driver::DiskStorage;
+pub use quorate_driver::{
+    Contents, Counters, Driven, Limits, MemoryDisk, RequestError, SnapshotWriter, StartError, StopReason,
+    Storage, StorageError,
+};
 
 /// The code of the README is compiled and run.
 #[cfg(doctest)]

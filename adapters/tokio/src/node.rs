@@ -1,35 +1,30 @@
 //! A node: a machine, its storage, its peers.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 #[cfg(unix)]
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use quorate::{ClusterId, NodeId, Stored};
+use quorate::{ClusterId, NodeId};
+#[cfg(unix)]
+use quorate_driver::DiskStorage;
+use quorate_driver::storage_thread::{self, COMPLETIONS, Completion, Deliver};
+use quorate_driver::{
+    Clock, Connections, Engine, Identity, Limits, Link, Observer, Outlets, Post, StartError, StopReason,
+    Storage, StorageError, Tally, random_seed, restore,
+};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinError, JoinHandle, JoinSet};
 use tracing::{error, info};
 
-use crate::clock::{Clock, random_seed};
-use crate::counters::Tally;
-use crate::drain::{Observer, Outlets, Post};
-use crate::errands::Errands;
 use crate::handle::{Driven, Handle, Shared};
-use crate::inbox::Inbox;
-use crate::limits::Limits;
+use crate::inbox::{Inbox, Mailboxes};
 use crate::runner::Runner;
-use crate::stop::{StartError, StopReason};
-#[cfg(unix)]
-use crate::storage::DiskStorage;
-use crate::storage::thread::{self, Started};
-use crate::storage::{Storage, StorageError};
 use crate::transport::accept::{self, Reception};
-use crate::transport::dial::Dialer;
-use crate::transport::link::Link;
-use crate::transport::{Identity, stream};
-use crate::writes::Writes;
+use crate::transport::dial::{Dialer, Wakeup};
+use crate::transport::stream;
 
 /// Looks at the machine and shutdowns that may wait.
 const CONTROLS: usize = 16;
@@ -185,8 +180,13 @@ impl<M: Driven> Builder<M> {
         options: quorate_disk::Options,
     ) -> Result<Node<M>, StartError> {
         let (Identity { cluster, id }, directory) = (self.us, directory.into());
-        let open =
-            move || Ok(Box::new(DiskStorage::open(&directory, cluster, id, options)?) as Box<dyn Storage>);
+        let open = move || {
+            let storage = DiskStorage::open(&directory, cluster, id, options)?;
+            if let Some(bytes) = storage.cut() {
+                info!(bytes, "cut the torn end of the log: it was never acknowledged");
+            }
+            Ok(Box::new(storage) as Box<dyn Storage>)
+        };
         self.start_with(open).await
     }
 
@@ -200,21 +200,29 @@ impl<M: Driven> Builder<M> {
         let (tally, clock) = (Arc::new(Tally::default()), Clock::start());
         let name = format!("quorate-log-{}", us.id);
         let restore = move |storage: &mut dyn Storage| restore::<M>(&settings, clock, storage);
-        let Started { machine, queue, completions, closed } =
-            thread::start(name, Arc::clone(&tally), open, restore).await?;
+        let (completed, completions) = mpsc::channel(COMPLETIONS);
+        let (restored, machine) = oneshot::channel();
+        let (closing, closed) = oneshot::channel::<()>();
+        // If the start was given up meanwhile, the queue is dropped, and the thread ends at once.
+        let restored = |machine| drop(restored.send(machine));
+        let deliver = Completions(completed);
+        let (queue, _) =
+            storage_thread::start(name, Arc::clone(&tally), deliver, open, restore, restored, closing)?;
+        let machine = machine.await.map_err(|_| StartError::Restoring)??;
 
-        let links: BTreeMap<_, _> = peers.keys().map(|peer| (*peer, Arc::<Link>::default())).collect();
+        let links: BTreeMap<_, _> =
+            peers.keys().map(|peer| (*peer, Arc::new(Link::new(Wakeup::default())))).collect();
         let (piece_sender, pieces) = mpsc::channel(limits.incoming_pieces);
         let transport = Transport { us, peers, links: &links, limits, tally: &tally };
         let transport = transport.start(listener, piece_sender);
 
         let (requests, asked) = mpsc::channel(limits.mailbox);
         let (control, controls) = mpsc::channel(CONTROLS);
-        let inbox = Inbox::new(clock, completions, pieces, controls, asked);
+        let mailboxes = Mailboxes { completions, pieces, control: controls, requests: asked };
+        let inbox = Inbox::new(clock, mailboxes);
         let post = Post { us, links: links.clone(), limits, tally: Arc::clone(&tally) };
-        let (errands, waiting) = (Errands::default(), HashMap::new());
-        let outlets = Outlets { post, errands, waiting, observer, tally: Arc::clone(&tally) };
-        let runner = Runner { machine, clock, inbox, outlets, writes: Writes::default(), storage: queue };
+        let engine = Engine::new(machine, Outlets::new(post, observer), queue);
+        let runner = Runner { engine, clock, inbox };
 
         info!(node = %us.id, cluster = %us.cluster, "started");
         let machine = tokio::spawn(runner.run());
@@ -243,22 +251,22 @@ async fn bind(listen: Option<Listen>) -> Result<Option<TcpListener>, StartError>
     }
 }
 
-fn restore<M: Driven>(
-    settings: &M::Settings,
-    clock: Clock,
-    storage: &mut dyn Storage,
-) -> Result<M, StartError> {
-    let contents = storage.load().map_err(StartError::Storage)?;
-    let records = contents.records.iter().map(Vec::as_slice);
-    let stored = Stored { records, snapshots: &contents.snapshots };
-    M::restore(settings, random_seed(), clock.now(), stored).map_err(StartError::Fault)
+/// The way from the storage thread to the machine's task.
+#[derive(Clone)]
+struct Completions(mpsc::Sender<Completion>);
+
+impl Deliver for Completions {
+    fn deliver(&self, completion: Completion) {
+        // The receiver is gone when the node is stopping, and then nobody has to know.
+        let _ = self.0.blocking_send(completion);
+    }
 }
 
 /// What the tasks of the connections share.
 struct Transport<'t> {
     us: Identity,
     peers: BTreeMap<NodeId, String>,
-    links: &'t BTreeMap<NodeId, Arc<Link>>,
+    links: &'t BTreeMap<NodeId, Arc<Link<Wakeup>>>,
     limits: Limits,
     tally: &'t Arc<Tally>,
 }
@@ -268,7 +276,7 @@ impl Transport<'_> {
         let Self { us, peers, links, limits, tally } = self;
         let mut tasks = JoinSet::new();
         if let Some(listener) = listener {
-            let (known, current) = (peers.keys().copied().collect(), Mutex::default());
+            let (known, current) = (peers.keys().copied().collect(), Connections::default());
             let reception = Reception { us, known, pieces, limits, tally: Arc::clone(tally), current };
             tasks.spawn(accept::run(listener, Arc::new(reception)));
         }
@@ -291,24 +299,19 @@ async fn supervise(
 ) {
     let reason = machine.await.unwrap_or_else(reason_of);
     transport.shutdown().await;
-    // An error means that the thread panicked: then storage is closed as well.
+    // Nothing is ever sent: the other end is dropped when storage is closed.
     let _ = closed.await;
-    match &reason {
-        StopReason::Shutdown | StopReason::Killed => info!(node = %id, "{reason}"),
-        StopReason::Storage(_) | StopReason::Fault(_) | StopReason::TooLarge | StopReason::Panicked(_) => {
-            error!(node = %id, "{reason}");
-        }
+    if matches!(reason, StopReason::Shutdown | StopReason::Killed) {
+        info!(node = %id, "{reason}");
+    } else {
+        error!(node = %id, "{reason}");
     }
     stopping.send_replace(Some(reason));
 }
 
 fn reason_of(error: JoinError) -> StopReason {
     match error.try_into_panic() {
-        Ok(panic) => {
-            let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-            StopReason::Panicked(text.unwrap_or_else(|| "a panic without a message".into()))
-        }
+        Ok(panic) => StopReason::of_panic(&*panic),
         Err(_) => StopReason::Killed,
     }
 }

@@ -6,21 +6,11 @@
 
 pub(crate) mod accept;
 pub(crate) mod dial;
-mod hello;
-pub(crate) mod link;
 pub(crate) mod stream;
 
 use std::time::Duration;
 
-use quorate::{ClusterId, NodeId};
 use tokio::net::TcpStream;
-
-/// Who a node is.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Identity {
-    pub(crate) cluster: ClusterId,
-    pub(crate) id: NodeId,
-}
 
 /// What every connection between nodes is set to. None of it is worth failing for.
 fn tune(stream: &TcpStream, silence: Duration) {

@@ -1,22 +1,21 @@
 //! The connections that peers make.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use quorate::NodeId;
+use quorate_driver::hello::{self, HELLO_BYTES, Mismatch};
+use quorate_driver::{Connections, Identity, Limits, Tally};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use super::hello::{self, Mismatch};
 use super::stream::{self, Connection, End, Piece};
-use super::{Identity, tune};
-use crate::counters::Tally;
-use crate::limits::Limits;
+use super::tune;
 
 /// How long to wait after an accept that failed: most likely there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -29,8 +28,7 @@ pub(crate) struct Reception {
     pub(crate) pieces: mpsc::Sender<Piece>,
     pub(crate) limits: Limits,
     pub(crate) tally: Arc<Tally>,
-    /// The connection from each peer; at most one.
-    pub(crate) current: Mutex<BTreeMap<NodeId, Arc<Connection>>>,
+    pub(crate) current: Connections<Connection>,
 }
 
 /// Accepts connections. Ends only when its task is aborted, and its connections with it.
@@ -59,8 +57,7 @@ pub(crate) async fn run(listener: TcpListener, reception: Arc<Reception>) {
 impl Reception {
     async fn serve(self: Arc<Self>, mut stream: TcpStream, address: SocketAddr, slot: OwnedSemaphorePermit) {
         tune(&stream, self.limits.silence_time);
-        let greeting = hello::accept(&mut stream, self.us, |node| self.known.contains(&node));
-        let greeted = timeout(self.limits.handshake_time, greeting).await;
+        let greeted = timeout(self.limits.handshake_time, self.greet(&mut stream)).await;
         drop(slot);
         let from = match greeted.unwrap_or(Err(Mismatch::Silent)) {
             Ok(from) => from,
@@ -71,7 +68,10 @@ impl Reception {
         };
         self.tally.connections.add(1);
         info!(peer = %from, %address, "accepted");
-        let connection = self.replace(from);
+        let connection = Arc::new(Connection::default());
+        if let Some(old) = self.current.replace(from, Arc::clone(&connection)) {
+            old.close();
+        }
         let receiving = stream::receive(
             &mut stream,
             from,
@@ -88,27 +88,15 @@ impl Reception {
             },
             () = connection.closed() => info!(peer = %from, "closed a connection that was replaced or spoke nonsense"),
         }
-        self.remove(from, &connection);
+        self.current.remove(from, &connection);
     }
 
-    /// Makes a connection the one from its peer, and closes the one before it.
-    fn replace(&self, from: NodeId) -> Arc<Connection> {
-        let connection = Arc::new(Connection::default());
-        if let Some(old) = self.current().insert(from, Arc::clone(&connection)) {
-            old.close();
-        }
-        connection
-    }
-
-    fn remove(&self, from: NodeId, connection: &Arc<Connection>) {
-        let mut current = self.current();
-        if current.get(&from).is_some_and(|newest| Arc::ptr_eq(newest, connection)) {
-            current.remove(&from);
-        }
-    }
-
-    /// A map of handles is whole whenever the lock is free.
-    fn current(&self) -> MutexGuard<'_, BTreeMap<NodeId, Arc<Connection>>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Hears hello, and answers it. Returns who is there.
+    async fn greet(&self, stream: &mut TcpStream) -> Result<NodeId, Mismatch> {
+        let mut bytes = [0; HELLO_BYTES];
+        stream.read_exact(&mut bytes).await?;
+        let (answer, judged) = hello::hear_hello(self.us, |node| self.known.contains(&node), &bytes)?;
+        stream.write_all(&answer).await?;
+        judged
     }
 }

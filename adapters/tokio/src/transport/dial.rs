@@ -1,27 +1,36 @@
 //! The connections that this node makes.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use std::{fmt, io};
 
-use quorate::{NodeId, Rng};
+use quorate::NodeId;
+use quorate_driver::hello::{self, ANSWER_BYTES, Mismatch};
+use quorate_driver::{Departure, Identity, Limits, Link, Pause, Tally};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
-use super::hello::{self, Mismatch};
-use super::link::Link;
-use super::{Identity, tune};
-use crate::counters::Tally;
-use crate::limits::Limits;
+use super::tune;
+
+/// Wakes the task of a connection.
+#[derive(Debug, Default)]
+pub(crate) struct Wakeup(Notify);
+
+impl Departure for Wakeup {
+    fn depart(&self, _: &Link<Self>) {
+        self.0.notify_one();
+    }
+}
 
 /// A peer that this node dials.
 pub(crate) struct Dialer {
     pub(crate) us: Identity,
     pub(crate) peer: NodeId,
     pub(crate) address: String,
-    pub(crate) link: Arc<Link>,
+    pub(crate) link: Arc<Link<Wakeup>>,
     pub(crate) limits: Limits,
     pub(crate) tally: Arc<Tally>,
 }
@@ -56,7 +65,7 @@ impl Dialer {
                     }
                 }
             }
-            sleep(pause.next()).await;
+            sleep(pause.lengthen()).await;
         }
     }
 
@@ -65,10 +74,17 @@ impl Dialer {
         let connecting = TcpStream::connect(&self.address);
         let mut stream = timeout(self.limits.handshake_time, connecting).await.map_err(silent)??;
         tune(&stream, self.limits.silence_time);
-        let greeting = hello::dial(&mut stream, self.us, self.peer);
-        timeout(self.limits.handshake_time, greeting).await.map_err(silent)??;
+        timeout(self.limits.handshake_time, self.greet(&mut stream)).await.map_err(silent)??;
         self.tally.connections.add(1);
         Ok(stream)
+    }
+
+    /// Says hello, and hears the answer.
+    async fn greet(&self, stream: &mut TcpStream) -> Result<(), Mismatch> {
+        stream.write_all(&hello::hello(self.us, self.peer)).await?;
+        let mut answer = [0; ANSWER_BYTES];
+        stream.read_exact(&mut answer).await?;
+        hello::hear_answer(self.us, self.peer, &answer)
     }
 
     async fn send_over(&self, mut stream: TcpStream) -> io::Error {
@@ -77,7 +93,9 @@ impl Dialer {
         let sending = async {
             let mut buffer = Vec::new();
             loop {
-                connected.0.take(&mut buffer, &self.tally).await;
+                while !connected.0.take(&mut buffer, &self.tally) {
+                    connected.0.departure().0.notified().await;
+                }
                 if let Err(error) = write.write_all(&buffer).await {
                     break error;
                 }
@@ -97,10 +115,10 @@ impl Dialer {
 }
 
 /// Marks a link as connected for as long as it lives.
-struct Connected<'l>(&'l Link);
+struct Connected<'l>(&'l Link<Wakeup>);
 
 impl<'l> Connected<'l> {
-    fn new(link: &'l Link) -> Self {
+    fn new(link: &'l Link<Wakeup>) -> Self {
         link.set_connected(true);
         Self(link)
     }
@@ -112,53 +130,8 @@ impl Drop for Connected<'_> {
     }
 }
 
-/// How long to wait before the next try: doubled each time, within bounds, and jittered so that a restarted node is
-/// not dialled by all the others at once.
-struct Pause {
-    shortest: Duration,
-    longest: Duration,
-    current: Duration,
-    rng: Rng,
-}
-
-impl Pause {
-    fn new(limits: &Limits, seed: u64) -> Self {
-        let Limits { shortest_pause: shortest, longest_pause: longest, .. } = *limits;
-        Self { shortest, longest, current: shortest, rng: Rng::new(seed) }
-    }
-
-    fn next(&mut self) -> Duration {
-        let full = self.current.min(self.longest);
-        self.current = full.saturating_mul(2);
-        let micros = u64::try_from(full.as_micros()).unwrap_or(u64::MAX);
-        Duration::from_micros(micros / 2 + self.rng.below(micros / 2 + 1))
-    }
-
-    fn reset(&mut self) {
-        self.current = self.shortest;
-    }
-}
-
 impl fmt::Debug for Dialer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Dialer({} at {})", self.peer, self.address)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_double_within_bounds_and_start_over() {
-        let limits = Limits::default();
-        let mut pause = Pause::new(&limits, 1);
-        for step in 0..20 {
-            let full = limits.longest_pause.min(limits.shortest_pause * (1 << step.min(10)));
-            let next = pause.next();
-            assert!(next >= full / 2 && next <= full, "step {step}: {next:?} of {full:?}");
-        }
-        pause.reset();
-        assert!(pause.next() <= limits.shortest_pause);
     }
 }

@@ -1,17 +1,14 @@
-//! Frames in a stream of bytes: a length of four bytes, little-endian, then the frame.
+//! Reading what a peer says.
 
 use bytes::{Bytes, BytesMut};
 use quorate::NodeId;
+use quorate::codec::Malformed;
+use quorate_driver::Tally;
+use quorate_driver::frames::{self, READ_BYTES, whole_frames};
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::{Notify, mpsc};
-
-use crate::counters::Tally;
-
-pub(crate) const LENGTH_BYTES: usize = 4;
-
-/// How much is read at once.
-const READ_BYTES: usize = 64 << 10;
+use tracing::warn;
 
 /// Whole frames from one peer, as they were received.
 #[derive(Debug)]
@@ -19,6 +16,21 @@ pub(crate) struct Piece {
     pub(crate) from: NodeId,
     pub(crate) frames: Bytes,
     pub(crate) connection: Arc<Connection>,
+}
+
+impl frames::Piece for Piece {
+    fn from(&self) -> NodeId {
+        self.from
+    }
+
+    fn frames(&self) -> &[u8] {
+        &self.frames
+    }
+
+    fn reject(&self, malformed: Malformed) {
+        warn!(peer = %self.from, "closing a connection: {malformed}");
+        self.connection.close();
+    }
 }
 
 /// A connection that can be told to close.
@@ -74,53 +86,5 @@ pub(crate) async fn receive(
         if pieces.send(piece).await.is_err() {
             return End::Closed;
         }
-    }
-}
-
-/// How many bytes at the front of `bytes` are whole frames.
-fn whole_frames(bytes: &[u8], limit: usize) -> Result<usize, usize> {
-    let mut rest = bytes;
-    while let Some((len, behind)) = split_length(rest) {
-        if len == 0 || len > limit {
-            return Err(len);
-        }
-        match behind.get(len..) {
-            Some(next) => rest = next,
-            None => break,
-        }
-    }
-    Ok(bytes.len() - rest.len())
-}
-
-/// The first of some whole frames, and those behind it.
-pub(crate) fn split_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (len, rest) = split_length(bytes)?;
-    rest.split_at_checked(len)
-}
-
-fn split_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    let (len, rest) = bytes.split_first_chunk::<LENGTH_BYTES>()?;
-    // A length that does not fit is over every limit.
-    Some((usize::try_from(u32::from_le_bytes(*len)).unwrap_or(usize::MAX), rest))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn half_a_frame_waits_for_its_other_half() {
-        let stream = [2, 0, 0, 0, 7, 8, 3, 0, 0, 0, 9];
-        for cut in 0..stream.len() {
-            assert_eq!(whole_frames(&stream[..cut], 10), Ok(if cut < 6 { 0 } else { 6 }), "cut at {cut}");
-        }
-        assert_eq!(split_frame(&stream), Some((&[7, 8][..], &stream[6..])));
-    }
-
-    #[test]
-    fn a_length_over_the_limit_or_of_nothing_is_a_lie() {
-        assert_eq!(whole_frames(&[11, 0, 0, 0], 10), Err(11));
-        assert_eq!(whole_frames(&[0, 0, 0, 0], 10), Err(0));
-        assert_eq!(whole_frames(&[1, 0, 0, 0, 5, 0xFF, 0xFF, 0xFF, 0xFF], 10), Err(u32::MAX as usize));
     }
 }

@@ -1,6 +1,7 @@
 //! What the tests share.
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test binary uses a part of it")]
 
+#[path = "../../../driver/tests/common/adder.rs"]
 pub mod adder;
 
 use std::time::Duration;

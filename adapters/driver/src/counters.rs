@@ -1,8 +1,8 @@
 //! What happened, in numbers.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use quorate::codec::Malformed;
+
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -15,12 +15,14 @@ macro_rules! counters {
 
         /// The same numbers while they are counted.
         #[derive(Debug, Default)]
-        pub(crate) struct Tally {
-            $(pub(crate) $name: Count,)*
+        pub struct Tally {
+            $($(#[$doc])* pub $name: Count,)*
         }
 
         impl Tally {
-            pub(crate) fn read(&self) -> Counters {
+            /// The numbers as they are now.
+            #[must_use]
+            pub fn read(&self) -> Counters {
                 Counters { $($name: self.$name.read(),)* }
             }
         }
@@ -83,7 +85,8 @@ counters! {
 }
 
 impl Tally {
-    pub(crate) fn count_malformed(&self, malformed: Malformed) {
+    /// Counts what a peer said wrongly by its kind.
+    pub fn count_malformed(&self, malformed: Malformed) {
         match malformed {
             Malformed::Content | Malformed::Trailing => self.malformed_content.add(1),
             Malformed::Checksum => self.malformed_checksum.add(1),
@@ -95,10 +98,11 @@ impl Tally {
 
 /// One number. Relaxed: it orders nothing.
 #[derive(Debug, Default)]
-pub(crate) struct Count(AtomicU64);
+pub struct Count(AtomicU64);
 
 impl Count {
-    pub(crate) fn add(&self, more: usize) {
+    /// Counts more.
+    pub fn add(&self, more: usize) {
         self.0.fetch_add(more as u64, Ordering::Relaxed);
     }
 

@@ -4,15 +4,17 @@ use std::{fmt, io};
 
 use quorate::codec::VERSION;
 use quorate::{ClusterId, NodeId};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::Identity;
 use crate::counters::Tally;
+use crate::identity::Identity;
 
 const MAGIC: &[u8; 7] = b"quorate";
 
 /// Magic, version, cluster, sender, addressee. The same length in every version.
-const HELLO_BYTES: usize = 7 + 1 + 3 * 8;
+pub const HELLO_BYTES: usize = 7 + 1 + 3 * 8;
+
+/// A hello, and the verdict.
+pub const ANSWER_BYTES: usize = HELLO_BYTES + 1;
 
 /// What one end says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,40 +38,54 @@ enum Verdict {
 
 /// Why two ends do not talk.
 #[derive(Debug)]
-pub(crate) enum Mismatch {
+pub enum Mismatch {
+    /// The other end says something else.
     NotQuorate,
+    /// The other end speaks this version.
     Version(u8),
+    /// The other end is of another cluster.
     Cluster {
+        /// The cluster of the other end.
         theirs: ClusterId,
+        /// The cluster of this one.
         ours: ClusterId,
     },
     /// The dialled node is another one than the address book says.
     Reached {
+        /// The one that answered.
         reached: NodeId,
+        /// The one that was dialled.
         wanted: NodeId,
     },
     /// The dialling node wanted another one than this.
     Wanted {
+        /// The one that dialled.
         from: NodeId,
+        /// The one it wanted.
         wanted: NodeId,
     },
+    /// The dialling node is not in the address book.
     Stranger(NodeId),
     /// The other end does not have this node in its address book.
     Unknown,
+    /// The other end said nothing in time.
     Silent,
+    /// The connection failed.
     Io(io::Error),
 }
 
-/// Says hello on a connection that was dialled, and hears the answer.
-pub(crate) async fn dial(
-    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
-    us: Identity,
-    to: NodeId,
-) -> Result<(), Mismatch> {
-    stream.write_all(&Hello::ours(us, to).encode()).await?;
-    let mut answer = [0; HELLO_BYTES + 1];
-    stream.read_exact(&mut answer).await?;
-    let (hello, verdict) = (Hello::decode(&answer)?, answer[HELLO_BYTES]);
+/// What the dialling end says first.
+#[must_use]
+pub fn hello(us: Identity, to: NodeId) -> [u8; HELLO_BYTES] {
+    Hello::ours(us, to).encode()
+}
+
+/// What the dialling end makes of the answer.
+///
+/// # Errors
+/// The two ends do not talk.
+pub fn hear_answer(us: Identity, to: NodeId, answer: &[u8; ANSWER_BYTES]) -> Result<(), Mismatch> {
+    let (hello, verdict) = (Hello::decode(answer)?, answer[HELLO_BYTES]);
     match hello.judge(us, |node| node == to) {
         Verdict::Welcome => {}
         Verdict::OtherVersion => return Err(Mismatch::Version(hello.version)),
@@ -81,28 +97,29 @@ pub(crate) async fn dial(
     if verdict == Verdict::Welcome as u8 { Ok(()) } else { Err(Mismatch::Unknown) }
 }
 
-/// Hears hello on a connection that was accepted, and answers it. Returns who is there.
+/// What the accepting end makes of a hello: who is there, or why the two do not talk; and what it answers. The
+/// answer is sent also to a node that is refused, so that its log says why.
 ///
-/// The answer is sent also to a node that is refused, so that its log says why.
-pub(crate) async fn accept(
-    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+/// # Errors
+/// It is no hello, and gets no answer.
+pub fn hear_hello(
     us: Identity,
     is_known: impl Fn(NodeId) -> bool,
-) -> Result<NodeId, Mismatch> {
-    let mut bytes = [0; HELLO_BYTES];
-    stream.read_exact(&mut bytes).await?;
-    let hello = Hello::decode(&bytes)?;
+    hello: &[u8; HELLO_BYTES],
+) -> Result<([u8; ANSWER_BYTES], Result<NodeId, Mismatch>), Mismatch> {
+    let hello = Hello::decode(hello)?;
     let verdict = hello.judge(us, is_known);
-    let mut answer = Hello::ours(us, hello.from).encode().to_vec();
-    answer.push(verdict as u8);
-    stream.write_all(&answer).await?;
-    match verdict {
+    let mut answer = [0; ANSWER_BYTES];
+    answer[..HELLO_BYTES].copy_from_slice(&Hello::ours(us, hello.from).encode());
+    answer[HELLO_BYTES] = verdict as u8;
+    let judged = match verdict {
         Verdict::Welcome => Ok(hello.from),
         Verdict::OtherVersion => Err(Mismatch::Version(hello.version)),
         Verdict::OtherCluster => Err(hello.other_cluster(us)),
         Verdict::OtherNode => Err(Mismatch::Wanted { from: hello.from, wanted: hello.to }),
         Verdict::Stranger => Err(Mismatch::Stranger(hello.from)),
-    }
+    };
+    Ok((answer, judged))
 }
 
 impl Hello {
@@ -151,7 +168,8 @@ impl Hello {
 }
 
 impl Mismatch {
-    pub(crate) fn count(&self, tally: &Tally) {
+    /// Counts it by its kind.
+    pub fn count(&self, tally: &Tally) {
         match self {
             Self::NotQuorate | Self::Version(_) => tally.refused_protocol.add(1),
             Self::Cluster { .. } => tally.refused_cluster.add(1),

@@ -1,24 +1,28 @@
 //! What waits to be sent to one peer.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use quorate::codec::{self, Full, Header};
-use tokio::sync::Notify;
 
-use super::stream::LENGTH_BYTES;
 use crate::counters::Tally;
+use crate::frames::LENGTH_BYTES;
 use crate::limits::Limits;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Mutex, lock};
 
 /// A buffer that grew beyond this is not kept.
 const KEPT_BYTES: usize = 1 << 20;
 
-/// The outgoing buffer of one peer: the machine's task puts frames in, the connection's task takes all of them out.
+/// How what waits in a link gets on its way: a connection is woken, or what waits is passed on at once.
+pub trait Departure: Sized + Send + Sync + 'static {
+    /// Something may wait in `link`, whose departure this is.
+    fn depart(&self, link: &Link<Self>);
+}
+
+/// The outgoing buffer of one peer: the machine puts frames in, the connection takes all of them out.
 #[derive(Debug, Default)]
-pub(crate) struct Link {
+pub struct Link<D> {
     outgoing: Mutex<Outgoing>,
-    ready: Notify,
     cut: AtomicBool,
+    departure: D,
 }
 
 #[derive(Debug, Default)]
@@ -28,17 +32,28 @@ struct Outgoing {
     connected: bool,
 }
 
-impl Link {
+impl<D: Departure> Link<D> {
+    /// A link to a peer that is not connected yet.
+    #[must_use]
+    pub fn new(departure: D) -> Self {
+        Self { outgoing: Mutex::default(), cut: AtomicBool::new(false), departure }
+    }
+
+    /// How what waits departs.
+    pub const fn departure(&self) -> &D {
+        &self.departure
+    }
+
     /// Encodes a message behind those that wait, or drops it and counts why: the network may lose messages, and
     /// the machine says again what still matters.
-    pub(crate) fn post(
+    pub fn post(
         &self,
         header: Header,
         limits: &Limits,
         tally: &Tally,
         body: impl FnOnce(&mut Vec<u8>) -> Result<(), Full>,
     ) {
-        let mut outgoing = self.outgoing();
+        let mut outgoing = lock(&self.outgoing);
         if !outgoing.connected || self.is_cut() {
             return tally.dropped_unreachable.add(1);
         }
@@ -62,32 +77,28 @@ impl Link {
         }
     }
 
-    /// Wakes the connection's task, if there is something for it.
-    pub(crate) fn flush(&self) {
-        self.ready.notify_one();
+    /// Sees to it that what waits departs.
+    pub fn flush(&self) {
+        self.departure.depart(self);
     }
 
-    /// Waits for frames, and takes all of them in exchange for an empty buffer.
-    pub(crate) async fn take(&self, buffer: &mut Vec<u8>, tally: &Tally) {
+    /// Takes all frames that wait, in exchange for an empty buffer; `false` if there are none.
+    pub fn take(&self, buffer: &mut Vec<u8>, tally: &Tally) -> bool {
         buffer.clear();
         buffer.shrink_to(KEPT_BYTES);
-        loop {
-            {
-                let mut outgoing = self.outgoing();
-                if !outgoing.bytes.is_empty() {
-                    std::mem::swap(&mut outgoing.bytes, buffer);
-                    tally.frames_out.add(std::mem::take(&mut outgoing.frames));
-                    tally.bytes_out.add(buffer.len());
-                    return;
-                }
-            }
-            self.ready.notified().await;
+        let mut outgoing = lock(&self.outgoing);
+        if outgoing.bytes.is_empty() {
+            return false;
         }
+        std::mem::swap(&mut outgoing.bytes, buffer);
+        tally.frames_out.add(std::mem::take(&mut outgoing.frames));
+        tally.bytes_out.add(buffer.len());
+        true
     }
 
     /// From now on messages are kept for the connection, or not any more. What was said before is stale.
-    pub(crate) fn set_connected(&self, connected: bool) {
-        let mut outgoing = self.outgoing();
+    pub fn set_connected(&self, connected: bool) {
+        let mut outgoing = lock(&self.outgoing);
         outgoing.connected = connected;
         outgoing.bytes.clear();
         outgoing.frames = 0;
@@ -95,28 +106,29 @@ impl Link {
 
     /// Cuts the peer off, or lets it be heard again: messages are dropped in both directions, silently, as a
     /// network does it.
-    pub(crate) fn set_cut(&self, cut: bool) {
+    pub fn set_cut(&self, cut: bool) {
         self.cut.store(cut, Ordering::Relaxed);
     }
 
-    pub(crate) fn is_cut(&self) -> bool {
+    /// Whether the peer is cut off.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
         self.cut.load(Ordering::Relaxed)
-    }
-
-    /// A panic while the lock was held was one in the machine's encoder; its task is gone, the rest may go on.
-    fn outgoing(&self) -> MutexGuard<'_, Outgoing> {
-        self.outgoing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use quorate::{ClusterId, NodeId};
 
     const HEADER: Header = Header { cluster: ClusterId::new(7), from: NodeId::new(1), to: NodeId::new(2) };
 
-    fn post(link: &Link, limits: &Limits, tally: &Tally, body: usize) {
+    impl Departure for () {
+        fn depart(&self, _: &Link<Self>) {}
+    }
+
+    fn post(link: &Link<()>, limits: &Limits, tally: &Tally, body: usize) {
         link.post(HEADER, limits, tally, |buffer| {
             buffer.resize(buffer.len() + body, 0);
             Ok(())
@@ -125,41 +137,42 @@ mod tests {
 
     #[test]
     fn a_full_buffer_drops_messages_and_counts_them() {
-        let (link, tally) = (Link::default(), Tally::default());
+        let (link, tally) = (Link::new(()), Tally::default());
         let limits = Limits { outgoing_bytes: 300, ..Limits::default() };
         link.set_connected(true);
         for _ in 0..100 {
             post(&link, &limits, &tally, 100);
         }
         assert_eq!(tally.read().dropped_full, 97);
-        assert!(link.outgoing().bytes.len() < 300 + 200);
+        assert!(lock(&link.outgoing).bytes.len() < 300 + 200);
     }
 
     #[test]
     fn a_message_over_the_limit_leaves_no_trace_in_the_stream() {
-        let (link, tally) = (Link::default(), Tally::default());
+        let (link, tally) = (Link::new(()), Tally::default());
         let limits = Limits { frame_bytes: 200, ..Limits::default() };
         link.set_connected(true);
         post(&link, &limits, &tally, 10);
-        let before = link.outgoing().bytes.clone();
+        let before = lock(&link.outgoing).bytes.clone();
         post(&link, &limits, &tally, 300);
-        assert_eq!((link.outgoing().bytes.clone(), tally.read().dropped_oversize), (before, 1));
+        assert_eq!((lock(&link.outgoing).bytes.clone(), tally.read().dropped_oversize), (before, 1));
     }
 
     #[test]
     fn nothing_is_kept_for_a_peer_that_is_not_connected() {
-        let (link, tally) = (Link::default(), Tally::default());
+        let (link, tally) = (Link::new(()), Tally::default());
         post(&link, &Limits::default(), &tally, 10);
-        assert_eq!((link.outgoing().bytes.len(), tally.read().dropped_unreachable), (0, 1));
+        assert_eq!((lock(&link.outgoing).bytes.len(), tally.read().dropped_unreachable), (0, 1));
     }
+
     #[test]
     fn what_was_said_before_a_connection_is_not_sent_over_the_next() {
-        let (link, tally) = (Link::default(), Tally::default());
+        let (link, tally) = (Link::new(()), Tally::default());
         link.set_connected(true);
         post(&link, &Limits::default(), &tally, 10);
-        assert!(!link.outgoing().bytes.is_empty());
+        assert!(!lock(&link.outgoing).bytes.is_empty());
         link.set_connected(false);
         link.set_connected(true);
-        assert!(link.outgoing().bytes.is_empty());
+        assert!(lock(&link.outgoing).bytes.is_empty());
     }
 }

@@ -10,33 +10,57 @@ const LIMIT: usize = 64;
 
 /// What an errand is about. Two that are equal are the same errand, asked for twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Subject {
-    Write { at: Position },
-    Read { to: NodeId, of: SnapshotId, offset: u64, len: usize },
-    Load { of: SnapshotId },
+pub enum Subject {
+    /// Writing the state out.
+    Write {
+        /// The last entry it covers.
+        at: Position,
+    },
+    /// Reading a piece of a snapshot, for a peer.
+    Read {
+        /// The peer that it is for.
+        to: NodeId,
+        /// The snapshot.
+        of: SnapshotId,
+        /// From where.
+        offset: u64,
+        /// How many bytes.
+        len: usize,
+    },
+    /// Reading a whole snapshot.
+    Load {
+        /// The snapshot.
+        of: SnapshotId,
+    },
 }
 
 /// An errand for the storage thread.
 #[derive(Debug)]
-pub(crate) struct Task {
-    pub(crate) subject: Subject,
+pub struct Task {
+    /// What it is about.
+    pub subject: Subject,
     /// What to write; empty for the others.
-    pub(crate) image: Vec<u8>,
+    pub image: Vec<u8>,
 }
 
 /// An errand that came back.
 #[derive(Debug)]
-pub(crate) struct Finished {
-    pub(crate) subject: Subject,
-    pub(crate) result: Outcome,
+pub struct Finished {
+    /// What it was about.
+    pub subject: Subject,
+    /// How it ended.
+    pub result: Outcome,
 }
 
 /// How an errand ended, if storage did not fail.
 #[derive(Debug)]
-pub(crate) enum Outcome {
+pub enum Outcome {
+    /// The image is durable.
     Written {
+        /// Its length in bytes.
         size: u64,
     },
+    /// What was read.
     Bytes(Vec<u8>),
     /// There is no such snapshot any more.
     Missing,
@@ -44,14 +68,18 @@ pub(crate) enum Outcome {
 
 /// The errands of one machine: those to be handed to storage, and those under way.
 #[derive(Debug, Default)]
-pub(crate) struct Errands {
-    pub(crate) ready: Vec<Task>,
+pub struct Errands {
+    /// Those to be handed to storage.
+    pub ready: Vec<Task>,
     under_way: Vec<Subject>,
 }
 
 impl Errands {
     /// Takes an errand up, unless it is under way already or there are too many.
-    pub(crate) fn take_up(&mut self, errand: Errand<'_>, tally: &Tally) -> Result<(), Full> {
+    ///
+    /// # Errors
+    /// The image cannot be encoded.
+    pub fn take_up(&mut self, errand: Errand<'_>, tally: &Tally) -> Result<(), Full> {
         let subject = Subject::of(&errand);
         if self.under_way.contains(&subject) {
             return Ok(());
@@ -70,7 +98,8 @@ impl Errands {
     }
 
     /// Notes that an errand came back, and tells what the machine has to know of it.
-    pub(crate) fn finish<'f>(&mut self, finished: &'f Finished, tally: &Tally) -> Option<Done<'f>> {
+    #[must_use]
+    pub fn finish<'f>(&mut self, finished: &'f Finished, tally: &Tally) -> Option<Done<'f>> {
         self.under_way.retain(|subject| *subject != finished.subject);
         let done = finished.done();
         if done.is_some() {
@@ -119,7 +148,7 @@ impl Finished {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use quorate::codec::Sink;

@@ -4,6 +4,7 @@ use quorate::codec::Full;
 use quorate::{Hosted, Pending, Place, Receipt, SnapshotId, Write};
 
 use crate::counters::Tally;
+use crate::storage::queue::Batch;
 use crate::storage::{Storage, StorageError};
 
 /// A buffer that grew beyond this is not kept.
@@ -15,7 +16,7 @@ const KEPT_BYTES: usize = 4 << 20;
 /// a driver can neither acknowledge a record that it did not write nor forget the sync.
 #[derive(Debug, Default)]
 #[must_use = "what these records gate is never sent until they are committed"]
-pub(crate) struct Writes {
+pub struct Writes {
     bytes: Vec<u8>,
     placed: Vec<Placed>,
     claim: Option<Pending>,
@@ -37,7 +38,10 @@ enum Target {
 
 impl Writes {
     /// Takes up a write: encodes its record, and keeps its claim.
-    pub(crate) fn add<M: Hosted>(&mut self, write: Write<M::Record<'_>>) -> Result<(), Full> {
+    ///
+    /// # Errors
+    /// The record cannot be encoded.
+    pub fn add<M: Hosted>(&mut self, write: Write<M::Record<'_>>) -> Result<(), Full> {
         let (record, claim) = write.split();
         let place = match M::place(&record) {
             Place::Log => {
@@ -58,24 +62,12 @@ impl Writes {
         Ok(())
     }
 
-    /// Moves what `later` holds behind what this holds.
-    pub(crate) fn take_from(&mut self, later: &mut Self) {
-        if self.is_empty() {
-            std::mem::swap(self, later);
-            return;
-        }
-        let offset = self.bytes.len();
-        self.bytes.append(&mut later.bytes);
-        self.placed
-            .extend(later.placed.drain(..).map(|Placed { place, end }| Placed { place, end: end + offset }));
-        if let Some(claim) = later.claim.take() {
-            self.keep(claim);
-        }
-    }
-
     /// Writes all records, syncs once, and returns the receipt that stands for all of them; `None` if there were
     /// none. An error drops the claim, so nothing of this is ever acknowledged.
-    pub(crate) fn commit(
+    ///
+    /// # Errors
+    /// Storage failed.
+    pub fn commit(
         &mut self,
         storage: &mut dyn Storage,
         tally: &Tally,
@@ -101,18 +93,34 @@ impl Writes {
         Ok(Some(claim.assert_durable()))
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.placed.is_empty()
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes.len()
-    }
-
     fn keep(&mut self, claim: Pending) {
         self.claim = Some(match self.claim.take() {
             Some(earlier) => earlier.merge(claim),
             None => claim,
         });
+    }
+}
+
+impl Batch for Writes {
+    fn take_from(&mut self, later: &mut Self) {
+        if self.is_empty() {
+            std::mem::swap(self, later);
+            return;
+        }
+        let offset = self.bytes.len();
+        self.bytes.append(&mut later.bytes);
+        self.placed
+            .extend(later.placed.drain(..).map(|Placed { place, end }| Placed { place, end: end + offset }));
+        if let Some(claim) = later.claim.take() {
+            self.keep(claim);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.placed.is_empty()
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes.len()
     }
 }

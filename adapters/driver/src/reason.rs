@@ -1,5 +1,6 @@
 //! Why a node does not run.
 
+use std::any::Any;
 use std::error::Error;
 use std::{fmt, io};
 
@@ -24,6 +25,16 @@ pub enum StopReason {
     TooLarge,
     /// A bug: an assertion of the machine or of an observer failed, with this message.
     Panicked(String),
+}
+
+impl StopReason {
+    /// What a panic says, as the reason.
+    #[must_use]
+    pub fn of_panic(panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        Self::Panicked(text.unwrap_or_else(|| "a panic without a message".into()))
+    }
 }
 
 impl fmt::Display for StopReason {

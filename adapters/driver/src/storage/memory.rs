@@ -1,11 +1,11 @@
 //! Storage in memory, for tests: it survives the node, and forgets what was not synced.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use quorate::SnapshotId;
 
 use super::{Contents, SnapshotWriter, Storage, StorageError};
+use crate::sync::{Arc, Mutex, MutexGuard, lock, thread};
 
 /// A disk in memory that outlives the node that writes to it.
 ///
@@ -13,7 +13,7 @@ use super::{Contents, SnapshotWriter, Storage, StorageError};
 /// from then on.
 ///
 /// ```
-/// use quorate_tokio::{MemoryDisk, Storage};
+/// use quorate_driver::{MemoryDisk, Storage};
 ///
 /// let disk = MemoryDisk::default();
 /// let mut storage = disk.open();
@@ -21,7 +21,7 @@ use super::{Contents, SnapshotWriter, Storage, StorageError};
 /// storage.sync()?;
 /// storage.append(b"forgotten")?;
 /// assert_eq!(disk.open().load()?.records, [b"promised"]);
-/// # Ok::<(), quorate_tokio::StorageError>(())
+/// # Ok::<(), quorate_driver::StorageError>(())
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct MemoryDisk(Arc<Mutex<State>>);
@@ -113,7 +113,7 @@ impl Storage for MemoryStorage {
     fn sync(&mut self) -> Result<(), StorageError> {
         let time = self.state()?.sync_time;
         if !time.is_zero() {
-            std::thread::sleep(time);
+            pause(time);
         }
         let mut state = self.state()?;
         let changes = std::mem::take(&mut state.unsynced);
@@ -179,7 +179,10 @@ impl State {
     }
 }
 
-/// A panic while the lock was held left the state whole: each change is one assignment.
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
+/// loom knows no time.
+fn pause(time: Duration) {
+    #[cfg(not(loom))]
+    thread::sleep(time);
+    #[cfg(loom)]
+    let _ = (time, thread::yield_now());
 }

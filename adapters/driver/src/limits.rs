@@ -5,14 +5,14 @@ use std::time::Duration;
 /// How much the driver holds, and how long it waits.
 ///
 /// ```
-/// use quorate_tokio::Limits;
+/// use quorate_driver::Limits;
 ///
 /// let limits = Limits { mailbox: 16, ..Limits::default() };
 /// assert!(limits.outgoing_bytes >= limits.frame_bytes);
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Requests that wait for the machine. Beyond, [`Handle::request`](crate::Handle::request) waits.
+    /// Requests that wait for the machine. Beyond, `Handle::request` waits.
     pub mailbox: usize,
     /// Requests taken up by the machine and not yet ended. Beyond, requests stay in the mailbox.
     pub in_flight: usize,

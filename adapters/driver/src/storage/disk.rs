@@ -8,12 +8,13 @@ use quorate_disk::{Error, Identity, Log, Options};
 
 use super::{Contents, SnapshotWriter, Storage, StorageError};
 
-/// Storage in a directory. [`Builder::start_in`](crate::Builder::start_in) opens it for the node that it starts.
+/// Storage in a directory. `Builder::start_in` of each driver opens it for the node that it starts.
 ///
 /// The error of the log, a [`quorate_disk::Error`], is the [`cause`](StorageError::cause) of each [`StorageError`].
 pub struct DiskStorage {
     log: Log,
     found: Vec<(SnapshotId, u64)>,
+    cut: Option<u64>,
 }
 
 impl DiskStorage {
@@ -29,11 +30,14 @@ impl DiskStorage {
     ) -> Result<Self, StorageError> {
         let identity = Identity { cluster: cluster.get(), node: node.get() };
         let (log, recovered) = Log::open(directory, identity, options)?;
-        if let Some(bytes) = recovered.cut {
-            tracing::info!(bytes, "cut the torn end of the log: it was never acknowledged");
-        }
         let found = recovered.snapshots.into_iter().map(|(of, bytes)| (from_disk(of), bytes)).collect();
-        Ok(Self { log, found })
+        Ok(Self { log, found, cut: recovered.cut })
+    }
+
+    /// How many bytes were cut from the torn end of the log when it was opened. They were never acknowledged.
+    #[must_use]
+    pub const fn cut(&self) -> Option<u64> {
+        self.cut
     }
 }
 

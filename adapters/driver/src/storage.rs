@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+// Shares an error, and orders nothing; loom's has no room for a `dyn`.
 use std::sync::Arc;
 
 use quorate::SnapshotId;
@@ -9,7 +10,8 @@ use quorate::SnapshotId;
 #[cfg(unix)]
 mod disk;
 mod memory;
-pub(crate) mod thread;
+pub(crate) mod queue;
+pub mod thread;
 
 #[cfg(unix)]
 pub use disk::DiskStorage;
