@@ -7,6 +7,8 @@
 //! - [`Storage`], and the [`storage_thread`] that calls it: what is queued while one sync runs shares the next.
 //! - what goes over a connection, without the connection: the handshake ([`hello`]), [`frames`], the outgoing buffer
 //!   ([`Link`]), which connection counts ([`Connections`]), how long to wait before the next try ([`Pause`]).
+//! - for drivers without a runtime: a bounded [`mailbox`], the [`Bell`] that its arrivals ring, a [`slot`] for one
+//!   answer, a [`StopSignal`].
 //!
 //! Whoever runs a machine takes `quorate-tokio` or `quorate-threads`; this is for those who write another driver.
 //! `docs/driver.md` says what a driver has to keep.
@@ -14,6 +16,7 @@
 //! All synchronisation goes through [`sync`], which is loom's under `cfg(loom)`: what is explored is what runs.
 #![forbid(unsafe_code)]
 
+mod bell;
 mod clock;
 mod connections;
 mod counters;
@@ -25,13 +28,17 @@ pub mod hello;
 mod identity;
 mod limits;
 mod link;
+mod mailbox;
 mod pause;
 mod reason;
 mod request;
+mod slot;
+mod stop;
 mod storage;
 pub mod sync;
 mod writes;
 
+pub use bell::Bell;
 pub use clock::{Clock, random_seed};
 pub use connections::Connections;
 pub use counters::{Count, Counters, Tally};
@@ -41,9 +48,12 @@ pub use errands::{Errands, Finished, Outcome, Subject, Task};
 pub use identity::Identity;
 pub use limits::Limits;
 pub use link::{Departure, Link};
+pub use mailbox::{Receiver, Sender, Unsent, mailbox};
 pub use pause::Pause;
 pub use reason::{StartError, StopReason};
 pub use request::{Answered, Asked, Control, Driven, Reply, RequestError};
+pub use slot::{Filler, Waiter, slot};
+pub use stop::StopSignal;
 #[cfg(unix)]
 pub use storage::DiskStorage;
 pub use storage::queue::{Batch, StorageQueue, StorageWork, storage_queue};
