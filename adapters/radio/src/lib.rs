@@ -14,6 +14,7 @@ extern crate std;
 mod link;
 mod phy;
 mod radio;
+pub mod remote;
 
 pub use link::{Backoff, Counters, Duty, Kind, Link, LinkConfig, Received, Room, Unsound};
 pub use phy::Phy;

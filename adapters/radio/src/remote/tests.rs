@@ -1,0 +1,151 @@
+use super::*;
+use quorate::lock::{Command, Name, Reply, SessionId, Token, Ttl};
+use quorate::{Instant, NodeId};
+use std::time::Duration;
+
+const NODES: [NodeId; 3] = [NodeId::new(1), NodeId::new(2), NodeId::new(3)];
+const CLIENT: NodeId = NodeId::new(11);
+const TTL: Duration = Duration::from_secs(3);
+
+fn at(millis: u64) -> Instant {
+    Instant::from_micros(millis * 1_000)
+}
+
+fn holder() -> Holder<3> {
+    let name = Name::new("pump").expect("short");
+    let mut holder = Holder::new(&NODES, name, Ttl::new(TTL).expect("fits"), Patience::default(), 1, 5);
+    holder.want(true);
+    holder
+}
+
+/// Lets the holder ask, and answers it.
+fn serve(holder: &mut Holder<3>, now: Instant, reply: Reply) -> (Command, Option<Progress>) {
+    let (to, ask) = holder.due(now).expect("it asks");
+    let mut desk = Desk::<u8, 1, 64>::default();
+    let Asked::New(body) = desk.take(CLIENT, ask) else { panic!("it is new") };
+    let command = codec::take_all(body).expect("a command");
+    let answer = desk.answer(CLIENT, |answer| Answered::Replied(reply).put(answer)).expect("it fits");
+    (command, holder.take(now, to, answer))
+}
+
+fn granted() -> Holder<3> {
+    let mut holder = holder();
+    let session = SessionId::new(4);
+    serve(&mut holder, at(0), Reply::Opened { session });
+    let (_, progress) = serve(&mut holder, at(0), Reply::Granted { token: Token::new(5) });
+    assert_eq!(progress, Some(Progress::Granted(Token::new(5))));
+    holder
+}
+
+#[test]
+fn an_ask_that_is_not_answered_is_asked_again_and_then_of_the_next_node() {
+    let mut asker = Asker::<3, 16>::new(&NODES, Patience::default(), 1, 3);
+    asker.ask(at(0), |_| Ok(())).expect("it fits");
+    let mut asked = std::vec::Vec::new();
+    for _ in 0..9 {
+        let now = asker.deadline().expect("it waits for an answer");
+        asked.push(asker.due(now).expect("due").0);
+        assert!(asker.due(now).is_none(), "not twice");
+    }
+    assert!(asked.chunks(3).all(|tries| tries == [tries[0]; 3]), "{asked:?}");
+    asked.dedup();
+    asked.sort();
+    assert_eq!(asked, NODES);
+}
+
+#[test]
+fn a_retry_is_answered_and_not_carried_out_again() {
+    let mut asker = Asker::<3, 16>::new(&NODES, Patience::default(), 1, 3);
+    let mut desk = Desk::<u8, 2, 16>::default();
+    asker.ask(at(0), |ask| codec::put(&9_u8, ask)).expect("it fits");
+    let ask = asker.due(at(0)).expect("due").1.to_vec();
+    assert_eq!(desk.take(CLIENT, &ask), Asked::New(&[9]));
+    desk.begin(CLIENT, 77);
+    assert_eq!(desk.take(CLIENT, &ask), Asked::Nothing, "it is being carried out");
+    assert_eq!(desk.waits_for(77), Some(CLIENT));
+    let answer = desk.answer(CLIENT, |answer| codec::put(&1_u8, answer)).expect("it fits").to_vec();
+    assert_eq!(desk.take(CLIENT, &ask), Asked::Again(&answer));
+    assert_eq!(asker.take(NODES[0], &answer), Some(&[1][..]));
+    assert_eq!(asker.take(NODES[0], &answer), None, "nothing is asked");
+}
+
+#[test]
+fn what_a_client_asked_before_is_not_carried_out_after_what_it_asked_since() {
+    let mut desk = Desk::<u8, 2, 16>::default();
+    assert_eq!(desk.take(CLIENT, &[2, 0]), Asked::New(&[0]));
+    assert_eq!(desk.take(CLIENT, &[1, 0]), Asked::Nothing);
+    assert_eq!(desk.take(CLIENT, &[]), Asked::Nothing);
+    assert_eq!(desk.dropped(), 2);
+}
+
+#[test]
+fn the_client_that_was_silent_for_longest_makes_room_unless_it_waits() {
+    let mut desk = Desk::<u8, 2, 16>::default();
+    let clients = [21, 22, 23, 24].map(NodeId::new);
+    for client in &clients[..2] {
+        assert_eq!(desk.take(*client, &[1]), Asked::New(&[]));
+    }
+    desk.begin(clients[0], 1);
+    assert_eq!(desk.take(clients[2], &[1]), Asked::New(&[]), "in place of the second");
+    desk.begin(clients[2], 2);
+    assert_eq!(desk.take(clients[3], &[1]), Asked::Nothing, "the others wait");
+    assert_eq!(desk.waits_for(1), Some(clients[0]));
+}
+
+#[test]
+fn a_lease_counts_from_when_its_renewal_was_first_sent() {
+    let mut holder = granted();
+    assert_eq!(holder.held(at(2_900)), Some(Token::new(5)));
+    assert!(holder.due(at(999)).is_none());
+    assert!(holder.due(at(1_000)).is_some(), "after a third");
+    let (command, progress) = serve(&mut holder, at(2_500), Reply::Renewed);
+    assert_eq!(command, Command::Renew { session: SessionId::new(4) });
+    assert_eq!(progress, Some(Progress::Renewed));
+    assert_eq!(holder.held(at(3_900)), Some(Token::new(5)));
+    assert_eq!(holder.held(at(3_980)), None, "in jeopardy: three seconds after one second, less a hundredth");
+    assert_eq!(holder.believed(), Some(Token::new(5)));
+}
+
+#[test]
+fn a_session_that_ended_takes_the_lock_with_it() {
+    let mut holder = granted();
+    let (_, progress) = serve(&mut holder, at(5_000), Reply::SessionExpired);
+    assert_eq!(progress, Some(Progress::Lost(Some(Token::new(5)))));
+    assert_eq!((holder.believed(), holder.session()), (None, None));
+    let (command, _) = serve(&mut holder, at(5_000), Reply::Opened { session: SessionId::new(9) });
+    assert!(matches!(command, Command::Open { .. }));
+}
+
+#[test]
+fn who_waits_in_line_asks_again_after_a_while() {
+    let mut holder = holder();
+    serve(&mut holder, at(0), Reply::Opened { session: SessionId::new(4) });
+    let (_, progress) = serve(&mut holder, at(0), Reply::Queued { ahead: 1 });
+    assert_eq!(progress, Some(Progress::Queued(1)));
+    assert!(holder.due(at(1)).is_none());
+    assert_eq!(holder.deadline(), Some(at(250)));
+    assert!(holder.due(at(250)).is_some());
+}
+
+#[test]
+fn a_lock_that_is_no_longer_wanted_is_given_back() {
+    let mut holder = granted();
+    holder.want(false);
+    let (command, progress) = serve(&mut holder, at(10), Reply::Released);
+    assert!(matches!(command, Command::Release { token, .. } if token == Token::new(5)));
+    assert_eq!(progress, Some(Progress::Released));
+    assert_eq!(holder.believed(), None);
+}
+
+#[test]
+fn asks_and_answers_are_these_bytes() {
+    let mut holder = holder();
+    let (_, ask) = holder.due(at(0)).expect("it asks");
+    // number 1 << 20 | 1; Open; client 5; 3,000,000 µs
+    assert_eq!(ask, [0x81, 0x80, 0x40, 0, 5, 0xC0, 0x8D, 0xB7, 0x01]);
+    let mut answer = heapless::Vec::<u8, 16>::new();
+    Answered::Replied(Reply::Granted { token: Token::new(7) }).put(&mut answer).expect("it fits");
+    assert_eq!(*answer, [0, 3, 7]);
+    assert_eq!(Answered::take(&answer), Ok(Answered::Replied(Reply::Granted { token: Token::new(7) })));
+    assert!(Answered::<Reply>::take(&[]).is_err() && Answered::<Reply>::take(&[1, 1]).is_err());
+}
