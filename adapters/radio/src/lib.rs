@@ -12,10 +12,14 @@
 extern crate std;
 
 mod link;
+mod node;
 mod phy;
 mod radio;
 pub mod remote;
+mod store;
 
 pub use link::{Backoff, Counters, Duty, Kind, Link, LinkConfig, Received, Room, Unsound};
+pub use node::{Dropped, Node, Stopped, Told};
 pub use phy::Phy;
 pub use radio::{Radio, SendError};
+pub use store::{RestoreError, SNAPSHOTS, Snapshots, Store};
