@@ -21,7 +21,7 @@ mod fence;
 mod holder;
 
 pub use asker::{Asker, Patience};
-pub use desk::{Asked, Desk};
+pub use desk::Desk;
 pub use fence::{Fence, Used};
 pub use holder::{Holder, Progress};
 

@@ -83,10 +83,10 @@ impl<const NODES: usize> Holder<NODES> {
         self.wanted = wanted;
     }
 
-    /// The token, as long as the lease is not over on this clock.
+    /// The token, as long as the lock is wanted and the lease is not over on this clock.
     #[must_use]
     pub fn held(&self, now: Instant) -> Option<Token> {
-        self.token.filter(|_| now < self.jeopardy())
+        self.token.filter(|_| self.wanted && now < self.jeopardy())
     }
 
     /// The token of the last grant that was neither given back nor is known to be lost. Not enough to act on.

@@ -18,14 +18,23 @@ fn holder() -> Holder<3> {
     holder
 }
 
+/// A desk that took an ask in and was answered.
+fn answer(client: NodeId, ask: &[u8], reply: Reply) -> std::vec::Vec<u8> {
+    let mut desk = Desk::<u8, 1, 128>::default();
+    desk.take(client, ask);
+    desk.next_ask().expect("it is new");
+    desk.answer(client, |answer| Answered::Replied(reply).put(answer));
+    desk.next_answer().expect("it fits").1.to_vec()
+}
+
 /// Lets the holder ask, and answers it.
 fn serve(holder: &mut Holder<3>, now: Instant, reply: Reply) -> (Command, Option<Progress>) {
     let (to, ask) = holder.due(now).expect("it asks");
-    let mut desk = Desk::<u8, 1, 64>::default();
-    let Asked::New(body) = desk.take(CLIENT, ask) else { panic!("it is new") };
+    let mut body = ask;
+    let _number: u64 = codec::take(&mut body).expect("a number");
     let command = codec::take_all(body).expect("a command");
-    let answer = desk.answer(CLIENT, |answer| Answered::Replied(reply).put(answer)).expect("it fits");
-    (command, holder.take(now, to, answer))
+    let answer = answer(CLIENT, ask, reply);
+    (command, holder.take(now, to, &answer))
 }
 
 fn granted() -> Holder<3> {
@@ -59,37 +68,58 @@ fn a_retry_is_answered_and_not_carried_out_again() {
     let mut desk = Desk::<u8, 2, 16>::default();
     asker.ask(at(0), |ask| codec::put(&9_u8, ask)).expect("it fits");
     let ask = asker.due(at(0)).expect("due").1.to_vec();
-    assert_eq!(desk.take(CLIENT, &ask), Asked::New(&[9]));
+    desk.take(CLIENT, &ask);
+    assert_eq!(desk.next_ask(), Some((CLIENT, &[9][..])));
     desk.begin(CLIENT, 77);
-    assert_eq!(desk.take(CLIENT, &ask), Asked::Nothing, "it is being carried out");
-    assert_eq!(desk.waits_for(77), Some(CLIENT));
-    let answer = desk.answer(CLIENT, |answer| codec::put(&1_u8, answer)).expect("it fits").to_vec();
-    assert_eq!(desk.take(CLIENT, &ask), Asked::Again(&answer));
+    desk.take(CLIENT, &ask);
+    assert_eq!(desk.next_ask(), None, "it is being carried out");
+    desk.end(77, |answer| codec::put(&1_u8, answer));
+    let answer = desk.next_answer().expect("it fits").1.to_vec();
+    assert_eq!(desk.next_answer(), None, "once");
+    desk.take(CLIENT, &ask);
+    assert_eq!(desk.next_ask(), None);
+    assert_eq!(desk.next_answer(), Some((CLIENT, &answer[..])));
     assert_eq!(asker.take(NODES[0], &answer), Some(&[1][..]));
     assert_eq!(asker.take(NODES[0], &answer), None, "nothing is asked");
 }
 
 #[test]
+fn an_ask_that_was_not_taken_up_is_new_again() {
+    let mut desk = Desk::<u8, 2, 16>::default();
+    for _ in 0..2 {
+        desk.take(CLIENT, &[1, 5]);
+        assert_eq!(desk.next_ask(), Some((CLIENT, &[5][..])));
+    }
+}
+
+#[test]
 fn what_a_client_asked_before_is_not_carried_out_after_what_it_asked_since() {
     let mut desk = Desk::<u8, 2, 16>::default();
-    assert_eq!(desk.take(CLIENT, &[2, 0]), Asked::New(&[0]));
-    assert_eq!(desk.take(CLIENT, &[1, 0]), Asked::Nothing);
-    assert_eq!(desk.take(CLIENT, &[]), Asked::Nothing);
+    desk.take(CLIENT, &[2, 0]);
+    desk.next_ask().expect("it is new");
+    desk.begin(CLIENT, 1);
+    desk.take(CLIENT, &[1, 0]);
+    desk.take(CLIENT, &[]);
+    assert_eq!(desk.next_ask(), None);
     assert_eq!(desk.dropped(), 2);
+    desk.take(CLIENT, &[3, 7]);
+    assert_eq!(desk.next_ask(), Some((CLIENT, &[7][..])));
+    desk.end(1, |_| Ok(()));
+    assert_eq!(desk.next_answer(), None, "nobody waits for what was asked before");
 }
 
 #[test]
 fn the_client_that_was_silent_for_longest_makes_room_unless_it_waits() {
     let mut desk = Desk::<u8, 2, 16>::default();
     let clients = [21, 22, 23, 24].map(NodeId::new);
-    for client in &clients[..2] {
-        assert_eq!(desk.take(*client, &[1]), Asked::New(&[]));
+    for (client, ticket) in clients.iter().zip([Some(1), None, Some(2)]) {
+        desk.take(*client, &[1]);
+        assert_eq!(desk.next_ask(), Some((*client, &[][..])));
+        ticket.into_iter().for_each(|ticket| desk.begin(*client, ticket));
     }
-    desk.begin(clients[0], 1);
-    assert_eq!(desk.take(clients[2], &[1]), Asked::New(&[]), "in place of the second");
-    desk.begin(clients[2], 2);
-    assert_eq!(desk.take(clients[3], &[1]), Asked::Nothing, "the others wait");
-    assert_eq!(desk.waits_for(1), Some(clients[0]));
+    desk.take(clients[3], &[1]);
+    assert_eq!(desk.next_ask(), None, "the others wait");
+    assert_eq!(desk.dropped(), 1);
 }
 
 #[test]
