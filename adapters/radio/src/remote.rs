@@ -19,6 +19,7 @@ mod asker;
 mod desk;
 mod fence;
 mod holder;
+mod serve;
 
 pub use asker::{Asker, Patience};
 pub use desk::Desk;
