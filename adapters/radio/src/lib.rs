@@ -16,10 +16,12 @@ mod node;
 mod phy;
 mod radio;
 pub mod remote;
+mod settings;
 mod store;
 
 pub use link::{Backoff, Counters, Duty, Kind, Link, LinkConfig, Received, Room, Unsound};
 pub use node::{Dropped, Node, Stopped, Told};
 pub use phy::Phy;
 pub use radio::{Radio, SendError};
+pub use settings::settings;
 pub use store::{RestoreError, SNAPSHOTS, Snapshots, Store};

@@ -1,14 +1,14 @@
 //! Clients that are no voters: they ask any node by radio, again and again until they are answered.
 //!
-//! An ask is a number and what is asked, its answer the same number and what came of it:
+//! An ask is a number and what is asked, its answer the same number, whom to ask next, and what came of it:
 //!
 //! ```text
-//! ask:    number | command                    an Ask of the link; numbers are postcard's, and rise
-//! answer: number | 0 | reply                  an Answer: the command was carried out
-//!         number | 1                          it was not taken up, or nobody knows what came of it: ask again
+//! ask:    number | command              an Ask of the link; numbers are postcard's, and rise
+//! answer: number | next | 0 | reply     an Answer: the command was carried out; `next` is 0, or 1 and a node
+//!         number | next | 1             it was not taken up, or nobody knows what came of it: ask again
 //! ```
 //!
-//! Frames get lost, so a client asks again ([`Asker`]), after some tries another node. A node remembers the last
+//! Frames get lost, so a client asks again ([`Asker`]), after some tries another node. Any node will do; the leader is soonest, so answers name it. A node remembers the last
 //! answer of each client ([`Desk`]), so a retry costs an answer and no second entry of the log. Asked of another node a
 //! command may be carried out twice: the commands of a lock table are made for that. One that is not wants a session of
 //! `quorate::replicated`.

@@ -34,7 +34,7 @@ impl Default for Patience {
 /// let mut now = Instant::default();
 /// asker.ask(now, |ask| ask.put(b"time?")).expect("it fits");
 /// let (to, ask) = asker.due(now).expect("at once");
-/// let answer = [&ask[..ask.len() - 5], b"noon"].concat(); // the number that was asked under, and an answer
+/// let answer = [&ask[..ask.len() - 5], &[0], b"noon"].concat(); // the number, nobody else to ask, and an answer
 /// assert!(asker.due(now).is_none(), "not again before it had time to be answered");
 /// assert_eq!(asker.take(to, &answer), Some(&b"noon"[..]));
 /// assert_eq!(asker.deadline(), None);
@@ -140,11 +140,12 @@ impl<const NODES: usize, const ASK: usize> Asker<NODES, ASK> {
     pub fn take<'m>(&mut self, from: NodeId, message: &'m [u8]) -> Option<&'m [u8]> {
         let mut body = message;
         let number: u64 = codec::take(&mut body).ok()?;
-        if self.ask.is_empty() || number != self.number {
+        let next: Option<NodeId> = codec::take(&mut body).ok()?;
+        if self.ask.is_empty() || number != self.number || !self.nodes.contains(&from) {
             return None;
         }
-        // Whoever answers is asked next.
-        self.at = self.nodes.iter().position(|&node| node == from)?;
+        let next = next.filter(|next| self.nodes.contains(next)).unwrap_or(from);
+        self.at = self.nodes.iter().position(|&node| node == next)?;
         self.drop_ask();
         Some(body)
     }

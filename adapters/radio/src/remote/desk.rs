@@ -10,6 +10,8 @@ use quorate::codec::{self, Full};
 #[derive(Debug)]
 pub struct Desk<T, const CLIENTS: usize, const BYTES: usize> {
     rows: Vec<Row<T, BYTES>, CLIENTS>,
+    /// Whom clients should ask.
+    leader: Option<NodeId>,
     clock: u32,
     dropped: u32,
 }
@@ -19,7 +21,7 @@ struct Row<T, const BYTES: usize> {
     client: NodeId,
     number: u64,
     stand: Stand<T>,
-    /// What is asked, or the number and the answer.
+    /// What is asked, or all of the answer.
     bytes: Vec<u8, BYTES>,
     /// When it was last heard, in asks.
     heard: u32,
@@ -42,11 +44,16 @@ enum Stand<T> {
 
 impl<T, const CLIENTS: usize, const BYTES: usize> Default for Desk<T, CLIENTS, BYTES> {
     fn default() -> Self {
-        Self { rows: Vec::new(), clock: 0, dropped: 0 }
+        Self { rows: Vec::new(), leader: None, clock: 0, dropped: 0 }
     }
 }
 
 impl<T: Copy + Eq, const CLIENTS: usize, const BYTES: usize> Desk<T, CLIENTS, BYTES> {
+    /// Tells clients whom to ask from now on.
+    pub fn refer(&mut self, leader: Option<NodeId>) {
+        self.leader = leader;
+    }
+
     /// Takes an ask in. One that is older than another of this client, makes no sense, or finds no room is dropped.
     pub fn take(&mut self, client: NodeId, message: &[u8]) {
         self.clock = self.clock.wrapping_add(1);
@@ -80,9 +87,10 @@ impl<T: Copy + Eq, const CLIENTS: usize, const BYTES: usize> Desk<T, CLIENTS, BY
 
     /// What the client asked last is answered. An answer that does not fit is not sent.
     pub fn answer(&mut self, client: NodeId, put: impl FnOnce(&mut Vec<u8, BYTES>) -> Result<(), Full>) {
+        let leader = self.leader;
         let Some(row) = self.row(client) else { return };
         row.bytes.clear();
-        let put = codec::put(&row.number, &mut row.bytes).and_then(|()| put(&mut row.bytes));
+        let put = codec::put(&(row.number, leader), &mut row.bytes).and_then(|()| put(&mut row.bytes));
         row.stand = if put.is_ok() { Stand::Due } else { Stand::Void };
     }
 

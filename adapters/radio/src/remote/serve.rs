@@ -17,7 +17,9 @@ impl<const CLIENTS: usize, const BYTES: usize> Desk<Ticket, CLIENTS, BYTES> {
         S: Space,
     {
         match told {
-            Told::Message(received) if received.kind == Kind::Ask => self.take(received.from, received.message),
+            Told::Message(received) if received.kind == Kind::Ask => {
+                self.take(received.from, received.message)
+            }
             Told::Ended { ticket, outcome: Outcome::Replied { reply, .. } } => {
                 self.end(ticket, |answer| Answered::Replied(reply).put(answer));
             }
@@ -46,17 +48,7 @@ impl<const CLIENTS: usize, const BYTES: usize> Desk<Ticket, CLIENTS, BYTES> {
     >(
         &mut self,
         now: Instant,
-        node: &mut Node<
-            '_,
-            Replicated<A, S, SESSIONS, REPLIES>,
-            R,
-            T,
-            PEERS,
-            QUEUE,
-            MESSAGE,
-            FRAME,
-            PARTIAL,
-        >,
+        node: &mut Node<'_, Replicated<A, S, SESSIONS, REPLIES>, R, T, PEERS, QUEUE, MESSAGE, FRAME, PARTIAL>,
     ) -> bool
     where
         A: Application,
@@ -65,6 +57,7 @@ impl<const CLIENTS: usize, const BYTES: usize> Desk<Ticket, CLIENTS, BYTES> {
         T: Store,
     {
         let mut served = false;
+        self.refer(node.machine().and_then(|machine| machine.status().leader));
         // Ends: each ask is looked at once.
         while let Some((client, ask)) = self.next_ask() {
             served = true;

@@ -63,6 +63,20 @@ fn an_ask_that_is_not_answered_is_asked_again_and_then_of_the_next_node() {
 }
 
 #[test]
+fn who_is_referred_to_another_node_asks_it_next() {
+    let mut asker = Asker::<3, 16>::new(&NODES, Patience::default(), 1, 3);
+    for (leader, other) in [(NODES[0], NODES[1]), (NODES[1], NODES[2]), (NODES[2], NODES[0])] {
+        asker.ask(at(0), |_| Ok(())).expect("it fits");
+        let mut answer = asker.due(at(0)).expect("due").1.to_vec();
+        answer.extend([1, leader.get() as u8]);
+        assert!(asker.take(NodeId::new(9), &answer).is_none(), "it was not asked");
+        assert_eq!(asker.take(other, &answer), Some(&[][..]));
+        asker.ask(at(0), |_| Ok(())).expect("it fits");
+        assert_eq!(asker.due(at(0)).expect("due").0, leader);
+    }
+}
+
+#[test]
 fn a_retry_is_answered_and_not_carried_out_again() {
     let mut asker = Asker::<3, 16>::new(&NODES, Patience::default(), 1, 3);
     let mut desk = Desk::<u8, 2, 16>::default();
@@ -173,9 +187,12 @@ fn asks_and_answers_are_these_bytes() {
     let (_, ask) = holder.due(at(0)).expect("it asks");
     // number 1 << 20 | 1; Open; client 5; 3,000,000 µs
     assert_eq!(ask, [0x81, 0x80, 0x40, 0, 5, 0xC0, 0x8D, 0xB7, 0x01]);
-    let mut answer = heapless::Vec::<u8, 16>::new();
-    Answered::Replied(Reply::Granted { token: Token::new(7) }).put(&mut answer).expect("it fits");
-    assert_eq!(*answer, [0, 3, 7]);
-    assert_eq!(Answered::take(&answer), Ok(Answered::Replied(Reply::Granted { token: Token::new(7) })));
+    let mut desk = Desk::<u8, 1, 16>::default();
+    desk.refer(Some(NODES[2]));
+    desk.take(CLIENT, &[9]);
+    let granted = Answered::Replied(Reply::Granted { token: Token::new(7) });
+    desk.answer(CLIENT, |answer| granted.put(answer));
+    assert_eq!(desk.next_answer(), Some((CLIENT, &[9, 1, 3, 0, 3, 7][..])));
+    assert_eq!(Answered::take(&[0, 3, 7]), Ok(granted));
     assert!(Answered::<Reply>::take(&[]).is_err() && Answered::<Reply>::take(&[1, 1]).is_err());
 }
