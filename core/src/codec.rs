@@ -127,10 +127,10 @@ mod bytes {
 
     static CRC: Crc<u32, Lookup> = Crc::<u32, Lookup>::new(&CRC_32_ISO_HDLC);
 
-    /// A sink as postcard wants it.
-    struct Flavor<'k, K: Sink + ?Sized>(&'k mut K);
+    /// A sink as postcard wants it. One for all sinks: each kind would get an encoder of its own for every item.
+    struct Flavor<'k>(&'k mut dyn Sink);
 
-    impl<K: Sink + ?Sized> postcard::ser_flavors::Flavor for Flavor<'_, K> {
+    impl postcard::ser_flavors::Flavor for Flavor<'_> {
         type Output = ();
 
         fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
@@ -150,7 +150,7 @@ mod bytes {
     ///
     /// # Errors
     /// The sink is full, or the item's own `Serialize` failed.
-    pub fn put<T: Serialize + ?Sized>(item: &T, sink: &mut (impl Sink + ?Sized)) -> Result<(), Full> {
+    pub fn put<T: Serialize + ?Sized>(item: &T, sink: &mut dyn Sink) -> Result<(), Full> {
         postcard::serialize_with_flavor(item, Flavor(sink)).map_err(|_| Full)
     }
 
@@ -177,10 +177,7 @@ mod bytes {
     ///
     /// # Errors
     /// As [`put`].
-    pub fn put_batch<T: Serialize>(
-        batch: &Batch<'_, T>,
-        sink: &mut (impl Sink + ?Sized),
-    ) -> Result<(), Full> {
+    pub fn put_batch<T: Serialize>(batch: &Batch<'_, T>, sink: &mut dyn Sink) -> Result<(), Full> {
         put(&(batch.len() as u64), sink)?;
         batch.try_for_each(|item| put(item, sink))
     }

@@ -145,32 +145,36 @@ pub trait Hosted: Machine + Sized {
     /// What is fixed for the life of a node: who it is, who its peers are, limits, timing.
     type Settings: Clone;
 
+    /// A machine that has not been told what its store holds. [`restore`](Self::restore) and [`Blank`] see to it that it
+    /// is told, once, before anything else.
+    fn blank(settings: &Self::Settings, now: Instant) -> Self;
+
+    /// Goes on from what the store holds; from nothing, as a new machine. `seed` must differ from life to life.
+    ///
+    /// # Errors
+    /// The settings make no sense, or the records contradict each other or them. The node must not run: refill it from
+    /// the others.
+    fn take_in(&mut self, seed: u64, stored: Stored<'_, impl Records>) -> Result<(), Fault>;
+
     /// A machine from what its store holds; from nothing, a new one. `seed` must differ from life to life.
     ///
     /// # Errors
-    /// The records contradict each other or the settings. The node must not run: refill it from the others.
+    /// As [`take_in`](Self::take_in).
     fn restore(
         settings: &Self::Settings,
         seed: u64,
         now: Instant,
         stored: Stored<'_, impl Records>,
-    ) -> Result<Self, Fault>;
+    ) -> Result<Self, Fault> {
+        let mut machine = Self::blank(settings, now);
+        machine.take_in(seed, stored)?;
+        Ok(machine)
+    }
 
-    /// Like [`restore`](Self::restore), into a place where the machine stays: one that takes half of a chip's memory
-    /// is not to be moved over its stack.
-    ///
-    /// # Errors
-    /// As [`restore`](Self::restore); the place is empty then.
-    fn restore_in(
-        place: &mut Option<Self>,
-        settings: &Self::Settings,
-        seed: u64,
-        now: Instant,
-        stored: Stored<'_, impl Records>,
-    ) -> Result<(), Fault> {
-        *place = None;
-        *place = Some(Self::restore(settings, seed, now, stored)?);
-        Ok(())
+    /// The store's log has grown long: hand out all there is with the next record, as a [`Place::Restart`]. Nothing else
+    /// changes. For stores that cannot let their log grow until the machine does so by itself.
+    fn restate(&mut self, now: Instant) {
+        let _ = now;
     }
 
     /// Encodes a message.
@@ -202,6 +206,45 @@ pub trait Hosted: Machine + Sized {
     /// # Errors
     /// A snapshot that cannot be read: the node must not go on.
     fn finish(&mut self, now: Instant, done: Done<'_>) -> Result<(), Fault>;
+}
+
+/// A machine in its place, that has not been told yet what its store holds. One that takes most of a chip's memory is
+/// restored where it lies, for there is no room to move it.
+///
+/// ```
+/// use quorate::host::Blank;
+/// use quorate::{Instant, Machine, NodeId, Raft, Stored, raft::Config, space::Fixed};
+///
+/// let id = NodeId::new(1);
+/// let mut place = Blank::<Raft<u32, Fixed<3, 64>>>::new(&Config::new(id, &[id]), Instant::default());
+/// let node = place.restore(7, Stored { records: core::iter::empty(), snapshots: &[] })?;
+/// assert!(node.deadline().is_some());
+/// # Ok::<(), quorate::Fault>(())
+/// ```
+#[derive(Debug)]
+pub struct Blank<M> {
+    machine: M,
+    is_blank: bool,
+}
+
+impl<M: Hosted> Blank<M> {
+    /// A place with a machine in it.
+    pub fn new(settings: &M::Settings, now: Instant) -> Self {
+        Self { machine: M::blank(settings, now), is_blank: true }
+    }
+
+    /// The machine, once it is told what its store holds: [`Hosted::take_in`].
+    ///
+    /// # Errors
+    /// As [`Hosted::take_in`].
+    ///
+    /// # Panics
+    /// If it was told before.
+    pub fn restore(&mut self, seed: u64, stored: Stored<'_, impl Records>) -> Result<&mut M, Fault> {
+        assert!(core::mem::take(&mut self.is_blank), "a machine is restored once");
+        self.machine.take_in(seed, stored)?;
+        Ok(&mut self.machine)
+    }
 }
 
 /// A machine that tells the outcome of each request it took up.

@@ -88,7 +88,7 @@ mod application;
 mod batch;
 pub mod codec;
 pub mod durable;
-mod host;
+pub mod host;
 mod id;
 #[cfg(all(feature = "alloc", feature = "serde"))]
 pub mod keyspace;

@@ -85,6 +85,8 @@ use snapshot::{Incoming, Load, Outgoing};
 /// # Ok::<(), quorate::Fault>(())
 /// ```
 #[derive(Debug)]
+// What is small comes first: a chip reaches only the first kilobytes of a value with one instruction.
+#[repr(C)]
 pub struct Raft<C: Command, S: Space> {
     config: Config<S>,
     me: usize,
@@ -101,9 +103,7 @@ pub struct Raft<C: Command, S: Space> {
     /// The epoch of the last restart. With it the store lets go of all snapshots but one.
     restart_mark: Mark,
     unsaved: Unsaved,
-    log: Log<C, S>,
     snapshot: Option<SnapshotId>,
-    incoming: Option<Incoming<S>>,
 
     // What is not.
     commit: Index,
@@ -113,7 +113,6 @@ pub struct Raft<C: Command, S: Space> {
     beat: Instant,
     reads: Reads,
     load: Option<Load>,
-    outgoing: Option<Outgoing<S>>,
 
     // What is to be said: outputs are derived, these say where to look.
     replies: S::Table<Option<Gated<Reply>>>,
@@ -125,6 +124,11 @@ pub struct Raft<C: Command, S: Space> {
     /// Whether role, term or leader changed.
     status_due: bool,
     counters: Counters,
+
+    // What is large.
+    incoming: Option<Incoming<S>>,
+    outgoing: Option<Outgoing<S>>,
+    log: Log<C, S>,
 }
 
 /// Which records are owed besides new entries.

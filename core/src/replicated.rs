@@ -212,15 +212,13 @@ enum Own {
 
 /// One node of a replicated application, with room for `SESSIONS` sessions of `REPLIES` commands under way each.
 #[derive(Debug)]
+// What is small comes first: see `Raft`.
+#[repr(C)]
 pub struct Replicated<A: Application, S: Space, const SESSIONS: usize = 16, const REPLIES: usize = 64> {
-    settings: Settings<S>,
-    raft: Raft<Stamped<A::Command>, S>,
     rng: Rng,
     now: Instant,
 
-    // Replicated state, and how far it is.
-    application: A,
-    sessions: Sessions<A::Reply, S, SESSIONS, REPLIES>,
+    // How far the replicated state is.
     clock: Clock,
     applied: Position,
     /// Entries up to here may be applied.
@@ -230,11 +228,9 @@ pub struct Replicated<A: Application, S: Space, const SESSIONS: usize = 16, cons
 
     // What was asked here.
     tickets: u64,
-    calls: Calls<A, S>,
     own: Own,
     own_sequence: Sequence,
     own_floor: Sequence,
-    queries: S::Calls<Asked<A>>,
     /// Queries up to this read may be answered once that entry is applied.
     readable: (ReadTicket, Index),
     given_up: Option<Ticket>,
@@ -250,6 +246,15 @@ pub struct Replicated<A: Application, S: Space, const SESSIONS: usize = 16, cons
     stamped: Timestamp,
     /// An image that is being written, and since when.
     imaging: Option<(Position, Instant)>,
+    settings: Settings<S>,
+
+    // What is large.
+    raft: Raft<Stamped<A::Command>, S>,
+    calls: Calls<A, S>,
+    queries: S::Calls<Asked<A>>,
+    /// Replicated, as the application is.
+    sessions: Sessions<A::Reply, S, SESSIONS, REPLIES>,
+    application: A,
 }
 
 impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>

@@ -2,8 +2,11 @@
 
 mod support;
 
+use quorate::host::Blank;
 use quorate::raft::{Config, Content, Entry, Record};
-use quorate::{Batch, Fault, Hosted, Index, Instant, NodeId, Position, SnapshotId, Stored, Term};
+use quorate::{
+    Batch, Fault, Hosted, Index, Input, Instant, Machine, NodeId, Output, Position, SnapshotId, Stored, Term,
+};
 use support::{Node, Space, node};
 
 fn restore(records: &[Record<'_, u64>], snapshots: &[(SnapshotId, u64)]) -> Result<Node, Fault> {
@@ -124,4 +127,54 @@ fn settings_that_make_no_sense_are_refused() {
     assert!(refused(|config| config.window_bytes = 10));
     assert!(refused(|config| config.record_bytes = 10));
     assert!(!refused(|_| {}));
+}
+
+/// Polls a node dry, and tells the tags of the records it hands out.
+fn records_of(node: &mut Node) -> Vec<Vec<u8>> {
+    let mut records = Vec::new();
+    loop {
+        let mut receipt = None;
+        match node.poll() {
+            None => return records,
+            Some(Output::Save(write)) => {
+                let saved = write.commit(|record| {
+                    let mut bytes = Vec::new();
+                    Node::put_record(&record, &mut bytes)?;
+                    records.push(bytes);
+                    Ok::<_, quorate::codec::Full>(())
+                });
+                receipt = saved.ok();
+            }
+            Some(Output::Send { .. } | Output::Event(_)) => {}
+        }
+        if let Some(receipt) = receipt {
+            node.handle(Instant::default(), Input::Saved(receipt));
+        }
+    }
+}
+
+#[test]
+fn what_is_restated_takes_the_place_of_all_records_before_it() {
+    let (first, second) = (entries(1, 5), entries(2, 1));
+    let mut node = restore(&[state(1), append(0, &first), append(2, &second), state(9)], &[]).expect("good");
+    assert!(records_of(&mut node).is_empty(), "what was replayed is not said again");
+
+    node.restate(Instant::default());
+    node.restate(Instant::default());
+    let restated = records_of(&mut node);
+    assert_eq!(restated.len(), 1, "one record says all there is, once");
+
+    let again = restore_bytes(&restated, &[]).expect("good");
+    assert_eq!((again.status().term, again.status().last), (node.status().term, node.status().last));
+    assert_eq!((again.status().term.get(), again.status().last.get()), (9, 3));
+}
+
+#[test]
+fn a_machine_in_its_place_is_restored_once() {
+    let mut place = Blank::<Node>::new(&settings(), Instant::default());
+    let nothing = || Stored { records: core::iter::empty(), snapshots: &[] };
+    assert!(place.restore(1, nothing()).is_ok());
+    let again =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| place.restore(1, nothing()).is_ok()));
+    assert!(again.is_err(), "a machine that runs is not told the past again");
 }

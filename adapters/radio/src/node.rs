@@ -7,9 +7,8 @@
 use crate::{Kind, Link, Radio, Received, RestoreError, Room, Store};
 use core::fmt::Debug;
 use quorate::codec::Full;
-use quorate::{
-    Answering, Done, Errand, Fault, Input, Instant, Machine, NodeId, Output, Receipt, SnapshotId, Write,
-};
+use quorate::host::Blank;
+use quorate::{Answering, Done, Errand, Fault, Input, Instant, NodeId, Output, Receipt, SnapshotId, Write};
 
 /// Frames that are taken in before the machine is polled.
 const FRAMES: usize = 32;
@@ -75,7 +74,7 @@ pub struct Node<
     const FRAME: usize = 127,
     const PARTIAL: usize = 2,
 > {
-    machine: &'n mut Option<M>,
+    machine: Option<&'n mut M>,
     link: &'n mut Link<PEERS, QUEUE, MESSAGE, FRAME, PARTIAL>,
     radio: R,
     store: S,
@@ -106,32 +105,27 @@ impl<
 {
     /// A node without a machine: [`start`](Self::start) it.
     pub fn new(
-        machine: &'n mut Option<M>,
         link: &'n mut Link<PEERS, QUEUE, MESSAGE, FRAME, PARTIAL>,
         radio: R,
         store: S,
         scratch: &'n mut [u8],
     ) -> Self {
-        Self { machine, link, radio, store, scratch, dropped: Dropped::default() }
+        Self { machine: None, link, radio, store, scratch, dropped: Dropped::default() }
     }
 
-    /// Restores the machine from what the store holds. `seed` must differ from life to life and from node to node: the
+    /// Restores the machine in its place from what the store holds. `seed` must differ from life to life and from node to node: the
     /// epoch of the store, mixed with the node's number and with whatever chance there is, will do.
     ///
     /// # Errors
     /// The store is damaged, or does not hold what the machine can go on from.
-    pub fn start(
-        &mut self,
-        settings: &M::Settings,
-        seed: u64,
-        now: Instant,
-    ) -> Result<(), RestoreError<S::Error>> {
-        self.store.restore_in(self.machine, settings, seed, now, self.scratch)
+    pub fn start(&mut self, place: &'n mut Blank<M>, seed: u64) -> Result<(), RestoreError<S::Error>> {
+        self.machine = Some(self.store.restore(place, seed, self.scratch)?);
+        Ok(())
     }
 
     /// The machine, to look at, if it runs.
     pub fn machine(&self) -> Option<&M> {
-        self.machine.as_ref()
+        self.machine.as_deref()
     }
 
     /// The link, to look at.
@@ -183,7 +177,7 @@ impl<
         let turned = self.try_turn(now, &mut tell);
         if turned.is_err() {
             // After a failed write nobody knows what is durable: only what the store says when it is opened anew counts.
-            *self.machine = None;
+            self.machine = None;
         }
         turned
     }
@@ -204,7 +198,7 @@ impl<
         if more || !dry {
             return Ok(Some(now));
         }
-        let machine = self.machine.as_ref().and_then(Machine::deadline);
+        let machine = self.machine.as_ref().and_then(|machine| machine.deadline());
         Ok([machine, self.link.deadline()].into_iter().flatten().min())
     }
 

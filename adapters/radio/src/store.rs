@@ -2,7 +2,8 @@
 
 use core::fmt::Debug;
 use quorate::codec::Malformed;
-use quorate::{Fault, Hosted, Image, Instant, Position, Records, SnapshotId, Stored};
+use quorate::host::Blank;
+use quorate::{Fault, Hosted, Image, Position, Records, SnapshotId, Stored};
 
 /// Snapshots that a store holds at a time: the one that counts, one that comes in, and one that was made here.
 pub const SNAPSHOTS: usize = 3;
@@ -55,29 +56,24 @@ pub trait Store {
     /// The device failed, or what is stored is damaged.
     fn read(&mut self, of: SnapshotId, offset: u64, into: &mut [u8]) -> Result<bool, Self::Error>;
 
-    /// Restores a machine into `place`, where it stays. `scratch` takes the longest record.
+    /// Restores a machine in its place, where it stays. `scratch` takes the longest record.
     ///
     /// # Errors
-    /// The store failed, or what it holds is not what the machine can go on from. The place is empty then.
-    fn restore_in<M: Hosted>(
+    /// The store failed, or what it holds is not what the machine can go on from.
+    fn restore<'p, M: Hosted>(
         &mut self,
-        place: &mut Option<M>,
-        settings: &M::Settings,
+        place: &'p mut Blank<M>,
         seed: u64,
-        now: Instant,
         scratch: &mut [u8],
-    ) -> Result<(), RestoreError<Self::Error>>
+    ) -> Result<&'p mut M, RestoreError<Self::Error>>
     where
         Self: Sized,
     {
         let (snapshots, mut failed) = (self.snapshots(), None);
         let records = Replay { store: self, scratch, failed: &mut failed };
-        let restored = M::restore_in(place, settings, seed, now, Stored { records, snapshots: &snapshots });
+        let restored = place.restore(seed, Stored { records, snapshots: &snapshots });
         match (failed, restored) {
-            (Some(failed), _) => {
-                *place = None;
-                Err(failed)
-            }
+            (Some(failed), _) => Err(failed),
             (None, restored) => restored.map_err(RestoreError::Fault),
         }
     }

@@ -156,29 +156,29 @@ impl Machine for Register {
 impl Hosted for Register {
     type Settings = Settings;
 
-    fn restore(
-        settings: &Settings,
-        seed: u64,
-        now: Instant,
-        stored: Stored<'_, impl Records>,
-    ) -> Result<Self, Fault> {
-        let mut value = 0;
-        stored.records.try_for_each_record(|record| {
-            value = codec::take_all(record)?;
-            Ok(())
-        })?;
-        let ledger = Ledger::new(seed);
+    fn blank(settings: &Settings, now: Instant) -> Self {
+        let ledger = Ledger::new(0);
         let others = settings.nodes.iter().filter(|&&id| id != settings.id);
-        Ok(Self {
+        Self {
             hasty: settings.hasty,
-            own: ledger.gate(value),
+            own: ledger.gate(0),
             ledger,
-            value,
+            value: 0,
             asked: VecDeque::new(),
             peers: others.map(|&id| Peer { id, has: 0, told: 0, owed: None }).collect(),
             now,
             deadline: None,
-        })
+        }
+    }
+
+    fn take_in(&mut self, seed: u64, stored: Stored<'_, impl Records>) -> Result<(), Fault> {
+        stored.records.try_for_each_record(|record| {
+            self.value = codec::take_all(record)?;
+            Ok(())
+        })?;
+        self.ledger = Ledger::new(seed);
+        self.own = self.ledger.gate(self.value);
+        Ok(())
     }
 
     fn put_message(message: &Message, sink: &mut impl Sink) -> Result<(), Full> {

@@ -11,32 +11,22 @@ use serde::{Serialize, de::DeserializeOwned};
 impl<C: Command + Serialize + DeserializeOwned, S: Space> Hosted for Raft<C, S> {
     type Settings = Config<S>;
 
-    fn restore(
-        settings: &Config<S>,
-        seed: u64,
-        now: Instant,
-        stored: Stored<'_, impl Records>,
-    ) -> Result<Self, Fault> {
-        settings.check()?;
-        let mut raft = Self::blank(settings.clone(), now);
-        raft.take_in(seed, stored)?;
-        Ok(raft)
+    fn blank(settings: &Config<S>, now: Instant) -> Self {
+        Self::blank(settings.clone(), now)
     }
 
-    fn restore_in(
-        place: &mut Option<Self>,
-        settings: &Config<S>,
-        seed: u64,
-        now: Instant,
-        stored: Stored<'_, impl Records>,
-    ) -> Result<(), Fault> {
-        *place = None;
-        settings.check()?;
-        let taken_in = place.insert(Self::blank(settings.clone(), now)).take_in(seed, stored);
-        if taken_in.is_err() {
-            *place = None;
-        }
-        taken_in
+    fn take_in(&mut self, seed: u64, stored: Stored<'_, impl Records>) -> Result<(), Fault> {
+        let mut count = 0;
+        self.config.check()?;
+        stored.records.try_for_each_record(|bytes| {
+            count += 1;
+            self.replay(take_record(bytes)?)
+        })?;
+        self.begin_life(seed, count, stored.snapshots)
+    }
+
+    fn restate(&mut self, now: Instant) {
+        self.restate(now);
     }
 
     fn put_message(message: &Message<'_, C>, sink: &mut impl Sink) -> Result<(), Full> {
@@ -82,19 +72,7 @@ impl<C: Command + Serialize + DeserializeOwned, S: Space> Hosted for Raft<C, S> 
     }
 }
 
-impl<C: Command + DeserializeOwned, S: Space> Raft<C, S> {
-    /// Goes on from what the store holds.
-    pub(crate) fn take_in(&mut self, seed: u64, stored: Stored<'_, impl Records>) -> Result<(), Fault> {
-        let mut count = 0;
-        stored.records.try_for_each_record(|bytes| {
-            count += 1;
-            self.replay(take_record(bytes)?)
-        })?;
-        self.begin_life(seed, count, stored.snapshots)
-    }
-}
-
-fn put_message<C: Serialize>(message: &Message<'_, C>, sink: &mut impl Sink) -> Result<(), Full> {
+fn put_message<C: Serialize>(message: &Message<'_, C>, sink: &mut dyn Sink) -> Result<(), Full> {
     match message {
         Message::Vote { term, last, pre } => put(&(0_u8, term, last, pre), sink),
         Message::VoteReply { term, granted, pre } => put(&(1_u8, term, granted, pre), sink),
@@ -161,7 +139,7 @@ fn take_message<C: DeserializeOwned>(mut bytes: &[u8]) -> Result<Message<'_, C>,
     if bytes.is_empty() { Ok(message) } else { Err(Malformed::Trailing) }
 }
 
-fn put_record<C: Serialize>(record: &Record<'_, C>, sink: &mut impl Sink) -> Result<(), Full> {
+fn put_record<C: Serialize>(record: &Record<'_, C>, sink: &mut dyn Sink) -> Result<(), Full> {
     sink.put(&[VERSION])?;
     match record {
         Record::State { term, vote } => put(&(0_u8, term, vote), sink),

@@ -8,8 +8,9 @@ use crate::{Index, Position, Space, Term};
 
 /// The entries after `base`. All up to `base` is in a snapshot.
 #[derive(Debug)]
+// The window last: see `Raft`.
+#[repr(C)]
 pub(super) struct Log<C: Command, S: Space> {
-    window: S::Window<Held<Entry<C>>>,
     base: Position,
     last: Position,
     /// The weight of all entries up to `base`, and up to `last`, since the machine began.
@@ -19,6 +20,7 @@ pub(super) struct Log<C: Command, S: Space> {
     last_mark: Mark,
     saved: Index,
     durable: Index,
+    window: S::Window<Held<Entry<C>>>,
 }
 
 impl<C: Command, S: Space> Log<C, S> {

@@ -91,8 +91,19 @@ impl<C: Command, S: Space> Raft<C, S> {
         self.restart_mark = self.ledger.stage();
     }
 
+    /// Hands all there is out in one record, so that the store can let go of those before it.
+    pub fn restate(&mut self, now: Instant) {
+        self.tell_time(now);
+        if self.is_restarting() {
+            return;
+        }
+        // The store keeps one snapshot, so what was coming in starts anew.
+        self.incoming = None;
+        self.stage_restart();
+        self.assert_invariants();
+    }
+
     /// Whether the store is still to let go of what is not needed after a restart.
-    #[cfg(feature = "serde")]
     pub(crate) const fn is_restarting(&self) -> bool {
         !self.ledger.is_durable(self.restart_mark)
     }

@@ -53,7 +53,6 @@ impl<S: Space> Settings<S> {
     }
 
     fn check(&self) -> Result<(), Fault> {
-        self.raft.check()?;
         let (entries, bytes) = self.raft.proposals();
         let largest = self.raft.append_bytes as u64;
         let fits = (1..=entries).contains(&self.snapshot_entries)
@@ -67,32 +66,44 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize> Host
 {
     type Settings = Settings<S>;
 
-    fn restore(
-        settings: &Settings<S>,
-        seed: u64,
-        now: Instant,
-        stored: Stored<'_, impl Records>,
-    ) -> Result<Self, Fault> {
-        settings.check()?;
-        let mut replicated = Self::blank(settings.clone(), now);
-        replicated.take_in(seed, stored)?;
-        Ok(replicated)
+    fn blank(settings: &Settings<S>, now: Instant) -> Self {
+        Self {
+            raft: Raft::blank(settings.raft.clone(), now),
+            rng: Rng::new(0),
+            now,
+            application: A::default(),
+            sessions: Sessions::default(),
+            clock: Clock::at(Timestamp::default(), now),
+            applied: Position::ORIGIN,
+            committed: Position::ORIGIN.index,
+            loaded: false,
+            tickets: 0,
+            calls: Calls::default(),
+            own: Own::Absent,
+            own_sequence: Default::default(),
+            own_floor: Default::default(),
+            queries: Default::default(),
+            readable: Default::default(),
+            given_up: None,
+            route: Default::default(),
+            early: false,
+            moved: now,
+            stamped: Timestamp::default(),
+            imaging: None,
+            settings: settings.clone(),
+        }
     }
 
-    fn restore_in(
-        place: &mut Option<Self>,
-        settings: &Settings<S>,
-        seed: u64,
-        now: Instant,
-        stored: Stored<'_, impl Records>,
-    ) -> Result<(), Fault> {
-        *place = None;
-        settings.check()?;
-        let taken_in = place.insert(Self::blank(settings.clone(), now)).take_in(seed, stored);
-        if taken_in.is_err() {
-            *place = None;
-        }
-        taken_in
+    fn take_in(&mut self, seed: u64, stored: Stored<'_, impl Records>) -> Result<(), Fault> {
+        self.settings.check()?;
+        self.raft.take_in(seed, stored)?;
+        self.rng = Rng::new(mix(self.raft.life()));
+        self.committed = self.raft.status().applied;
+        Ok(())
+    }
+
+    fn restate(&mut self, now: Instant) {
+        self.raft.restate(now);
     }
 
     fn put_message(message: &Self::Message<'_>, sink: &mut impl Sink) -> Result<(), Full> {
@@ -175,43 +186,6 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize> Answ
 impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
     Replicated<A, S, SESSIONS, REPLIES>
 {
-    /// A node that has not been told yet what its store holds.
-    fn blank(settings: Settings<S>, now: Instant) -> Self {
-        Self {
-            raft: Raft::blank(settings.raft.clone(), now),
-            rng: Rng::new(0),
-            now,
-            application: A::default(),
-            sessions: Sessions::default(),
-            clock: Clock::at(Timestamp::default(), now),
-            applied: Position::ORIGIN,
-            committed: Position::ORIGIN.index,
-            loaded: false,
-            tickets: 0,
-            calls: Calls::default(),
-            own: Own::Absent,
-            own_sequence: Default::default(),
-            own_floor: Default::default(),
-            queries: Default::default(),
-            readable: Default::default(),
-            given_up: None,
-            route: Default::default(),
-            early: false,
-            moved: now,
-            stamped: Timestamp::default(),
-            imaging: None,
-            settings,
-        }
-    }
-
-    /// Goes on from what the store holds.
-    fn take_in(&mut self, seed: u64, stored: Stored<'_, impl Records>) -> Result<(), Fault> {
-        self.raft.take_in(seed, stored)?;
-        self.rng = Rng::new(mix(self.raft.life()));
-        self.committed = self.raft.status().applied;
-        Ok(())
-    }
-
     /// Starts from a snapshot, if it is the one to start from.
     fn load(&mut self, now: Instant, of: SnapshotId, mut bytes: &[u8]) -> Result<(), Fault> {
         if !self.raft.awaits(of) {
@@ -224,9 +198,8 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
         if version != VERSION {
             return Err(Malformed::Version(version).into());
         }
-        let sessions = Sessions::restore(&mut bytes)?;
+        self.sessions.restore(&mut bytes)?;
         self.application = A::restore(bytes)?;
-        self.sessions = sessions;
         self.clock = Clock::at(time, now);
         self.raft.loaded(now, of);
         self.on_loaded(of.at);

@@ -178,20 +178,19 @@ where
         })
     }
 
-    pub(super) fn restore(input: &mut &[u8]) -> Result<Self, Malformed> {
-        let mut sessions = Self::default();
+    /// Takes in what [`snapshot`](Self::snapshot) wrote, in place of what there is.
+    pub(super) fn restore(&mut self, input: &mut &[u8]) -> Result<(), Malformed> {
+        self.list.clear();
         for _ in 0..take::<u64>(input)? {
             let (id, client, used, floor, replies): (_, _, _, Sequence, u64) = take(input)?;
             floor.0.checked_add(replies).ok_or(Malformed::Content)?;
-            let mut kept = S::Queue::<Kept<R>, REPLIES>::default();
+            let session = Session { id, client, used, floor, replies: Default::default() };
+            self.list.push(session).map_err(|_| Malformed::Content)?;
+            let Some(session) = self.list.last_mut() else { return Err(Malformed::Content) };
             for _ in 0..replies {
-                kept.push_back(take(input)?).map_err(|_| Malformed::Content)?;
+                session.replies.push_back(take(input)?).map_err(|_| Malformed::Content)?;
             }
-            sessions
-                .list
-                .push(Session { id, client, used, floor, replies: kept })
-                .map_err(|_| Malformed::Content)?;
         }
-        Ok(sessions)
+        Ok(())
     }
 }

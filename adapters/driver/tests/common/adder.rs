@@ -256,15 +256,10 @@ impl Machine for Adder {
 impl Hosted for Adder {
     type Settings = Settings;
 
-    fn restore(
-        settings: &Settings,
-        seed: u64,
-        _: Instant,
-        stored: Stored<'_, impl Records>,
-    ) -> Result<Self, Fault> {
-        let mut adder = Self {
+    fn blank(settings: &Settings, _: Instant) -> Self {
+        Self {
             settings: settings.clone(),
-            ledger: Ledger::new(seed),
+            ledger: Ledger::new(0),
             sums: Sums(Vec::new()),
             additions: VecDeque::new(),
             records: VecDeque::new(),
@@ -276,27 +271,30 @@ impl Hosted for Adder {
             snapshot: None,
             loaded: None,
             resend_at: None,
-        };
+        }
+    }
+
+    fn take_in(&mut self, seed: u64, stored: Stored<'_, impl Records>) -> Result<(), Fault> {
+        self.ledger = Ledger::new(seed);
         stored.records.try_for_each_record(|bytes| {
             match Record::decode(bytes)? {
                 Record::Add { of, sequence, amount } => {
-                    let sum = adder.sum(of);
+                    let sum = self.sum(of);
                     *sum = Sum { of, sequence, total: sum.total + amount };
-                    adder.recorded += 1;
+                    self.recorded += 1;
                 }
                 Record::Restart { keep, sums } => {
                     if !stored.snapshots.contains(&(keep, keep.size)) {
                         return Err(Fault::SnapshotMissing(keep));
                     }
-                    adder.sums = Sums(sums);
-                    adder.recorded = keep.at.index.get();
-                    adder.snapshot = Some(keep);
-                    adder.due = VecDeque::from([Due::Load(keep)]);
+                    self.sums = Sums(sums);
+                    self.recorded = keep.at.index.get();
+                    self.snapshot = Some(keep);
+                    self.due = VecDeque::from([Due::Load(keep)]);
                 }
             }
             Ok(())
-        })?;
-        Ok(adder)
+        })
     }
 
     fn put_message(message: &Message, sink: &mut impl Sink) -> Result<(), Full> {
