@@ -1,0 +1,30 @@
+//! The lock service.
+#![no_std]
+#![no_main]
+
+use core::hint::black_box;
+use cortex_m_rt::entry;
+use quorate::codec;
+use quorate::lock::Command;
+use quorate::replicated::Request;
+use quorate::host::Blank;
+use quorate::{Instant, Machine, NodeId};
+use quorate_board::drive;
+use quorate_board::machines::{Locks, settings};
+
+#[entry]
+fn main() -> ! {
+    let mut place = Blank::<Locks>::new(&settings(NodeId::new(1)), Instant::default());
+    drive::forever(&mut place, |node, now| {
+        if let Ok(command) = codec::take_all::<Command>(black_box(&[])) {
+            black_box(node.request(now, Request::Command(command)).is_ok());
+        }
+    })
+}
+
+#[panic_handler]
+fn on_panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {
+        cortex_m::asm::udf();
+    }
+}
