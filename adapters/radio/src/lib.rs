@@ -11,6 +11,9 @@
 #[cfg(test)]
 extern crate std;
 
+#[cfg(feature = "auth")]
+mod auth;
+mod frame;
 mod link;
 mod node;
 mod phy;
@@ -19,7 +22,9 @@ pub mod remote;
 mod settings;
 mod store;
 
-pub use link::{Backoff, Counters, Duty, Kind, Link, LinkConfig, Received, Room, Unsound};
+#[cfg(feature = "auth")]
+pub use auth::Key;
+pub use link::{Backoff, Counters, DroppedFrames, Duty, Kind, Link, LinkConfig, Received, Room, Unsound};
 pub use node::{Dropped, Node, Stopped, Told};
 pub use phy::Phy;
 pub use radio::{Radio, SendError};

@@ -1,9 +1,15 @@
 //! What a link has to be told.
 
+use super::Kind;
+use super::air::holds;
 use crate::Phy;
+use crate::frame::{Header, Piece};
 use core::fmt;
 use core::time::Duration;
 use quorate::{ClusterId, NodeId};
+
+/// Less of a message in a frame is not worth the rest of it.
+const LEAST: usize = 8;
 
 /// The settings of a link.
 #[derive(Clone, Debug)]
@@ -27,6 +33,9 @@ pub struct LinkConfig {
     pub patience: Duration,
     /// A node that was not heard for this long may be forgotten when another is heard and there is no room.
     pub forget: Duration,
+    /// The key that all nodes of the cluster have, if frames are to be authenticated.
+    #[cfg(feature = "auth")]
+    pub key: Option<crate::Key>,
 }
 
 impl LinkConfig {
@@ -39,15 +48,77 @@ impl LinkConfig {
             epoch,
             phy,
             duty: Duty::UNLIMITED,
-            backoff: Backoff { slot: Duration::from_micros(320), shortest: 3, longest: 7 },
+            // Ten bytes are a preamble and an address: enough to notice a frame.
+            backoff: Backoff { slot: Duration::from_micros(phy.byte as u64 * 10), shortest: 3, longest: 7 },
             lifetime: Duration::from_secs(1),
             patience: Duration::from_secs(1),
             forget: Duration::from_secs(60),
+            #[cfg(feature = "auth")]
+            key: None,
         }
+    }
+
+    /// The same, with frames authenticated and encrypted. A node with a key hears no others.
+    #[cfg(feature = "auth")]
+    #[must_use]
+    pub fn sealed(self, key: crate::Key) -> Self {
+        Self { key: Some(key), ..self }
+    }
+
+    #[cfg(feature = "auth")]
+    pub(crate) const fn seals(&self) -> bool {
+        self.key.is_some()
+    }
+
+    #[cfg(not(feature = "auth"))]
+    pub(crate) const fn seals(&self) -> bool {
+        false
+    }
+
+    /// Bytes of a frame beside its header and its message.
+    pub(crate) const fn trailer(&self) -> usize {
+        #[cfg(feature = "auth")]
+        if self.key.is_some() {
+            return crate::auth::OVERHEAD;
+        }
+        crate::frame::CHECKSUM
+    }
+
+    pub(crate) fn check<const FRAME: usize>(&self) -> Result<(), Unsound> {
+        let Backoff { shortest, longest, .. } = self.backoff;
+        if shortest > longest || longest > 16 {
+            return Err(Unsound("the exponents of the back-off are not in order, or above 16"));
+        }
+        if self.duty.permille == 0 || !holds(self.duty, self.phy.airtime_micros(FRAME)) {
+            return Err(Unsound(
+                "the duty cycle lets no frame through: shorten frames, or lengthen its period",
+            ));
+        }
+        // After a year of a frame a second, to a node of a number as long as this one's.
+        let piece = Some(Piece { back: 200, index: 0, last: false });
+        let header = Header {
+            sealed: self.seals(),
+            kind: Kind::Peer,
+            cluster: self.cluster,
+            from: self.id,
+            to: self.id,
+            epoch: self.epoch,
+            counter: 1 << 25,
+            piece,
+        };
+        let room = header.len().and_then(|len| FRAME.checked_sub(len)?.checked_sub(self.trailer()));
+        if room.is_none_or(|room| room < LEAST) {
+            return Err(Unsound(
+                "frames too short: lengthen them, or give the cluster and its nodes smaller numbers",
+            ));
+        }
+        Ok(())
     }
 }
 
 /// How much of the time a node may send, as the law has it: at most `permille` of any `period`.
+///
+/// An eighth of it may be sent at once after a pause, or after a boot: what was sent before a boot is not remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Duty {
     /// Thousandths of the period; 1000 is no limit.
@@ -77,17 +148,17 @@ pub struct Backoff {
 
 /// Why settings were refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Unsound {
-    /// What makes no sense.
-    Settings(&'static str),
-}
+pub struct Unsound(pub(crate) &'static str);
 
 impl fmt::Display for Unsound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Settings(why) = self;
-        f.write_str(why)
+        f.write_str(self.0)
     }
 }
 
 impl core::error::Error for Unsound {}
+
+/// A span as whole microseconds, without the division of the standard library's own.
+pub(crate) const fn micros(span: Duration) -> u64 {
+    span.as_secs().saturating_mul(1_000_000).saturating_add(span.subsec_micros() as u64)
+}
