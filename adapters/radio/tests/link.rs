@@ -338,3 +338,13 @@ fn with(change: impl FnOnce(&mut LinkConfig)) -> LinkConfig {
     change(&mut config);
     config
 }
+
+#[test]
+fn a_heartbeat_and_its_answer_are_a_frame_each() {
+    let bytes = |message: &[u8]| {
+        let frames = frames(&mut link(1, 300), 2, message, 127);
+        (frames.len(), frames[0].len())
+    };
+    // Three more once the counter of frames is in the millions.
+    assert_eq!((bytes(&heartbeat()), bytes(&heartbeat_answer())), ((1, 31), (1, 23)));
+}

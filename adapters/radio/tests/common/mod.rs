@@ -99,3 +99,29 @@ pub fn hear_at(link: &mut Lines, now: u64, frame: &[u8]) -> Option<(u64, Kind, V
     let received = link.receive(at(now), &mut frame)?;
     Some((received.from.get(), received.kind, received.message.to_vec()))
 }
+
+/// Appends a number as frames and messages have it.
+pub fn put_number(bytes: &mut Vec<u8>, number: u64) {
+    let mut encoded = heapless::Vec::<u8, 10>::new();
+    quorate::codec::put(&number, &mut encoded).expect("no number is longer");
+    bytes.extend(encoded);
+}
+
+/// A heartbeat of Raft in a replicated application, after years: term, position before, commit, round, whether to
+/// answer, how many entries.
+pub fn heartbeat() -> Vec<u8> {
+    raft_message(2, &[5_000, 5_000, 3_000_000, 3_000_000, 9_000_000, 1, 0])
+}
+
+/// Its answer: term, how far the logs agree, round.
+pub fn heartbeat_answer() -> Vec<u8> {
+    raft_message(3, &[5_000, 3_000_000, 9_000_000])
+}
+
+fn raft_message(tag: u8, numbers: &[u64]) -> Vec<u8> {
+    type Node = quorate::Raft<u32, quorate::space::Fixed<3, 8>>;
+    let mut message = vec![0, tag];
+    numbers.iter().for_each(|&number| put_number(&mut message, number));
+    <Node as quorate::Hosted>::take_message(&message[1..]).expect("a message of Raft");
+    message
+}
