@@ -13,6 +13,7 @@ extern crate std;
 
 #[cfg(feature = "auth")]
 mod auth;
+mod flash;
 mod frame;
 mod link;
 mod node;
@@ -24,6 +25,7 @@ mod store;
 
 #[cfg(feature = "auth")]
 pub use auth::Key;
+pub use flash::{Flash, FlashError, FlashOptions};
 pub use link::{Backoff, Counters, DroppedFrames, Duty, Kind, Link, LinkConfig, Received, Room, Unsound};
 pub use node::{Dropped, Node, Stopped, Told};
 pub use phy::Phy;

@@ -113,8 +113,8 @@ impl<
         Self { machine: None, link, radio, store, scratch, dropped: Dropped::default() }
     }
 
-    /// Restores the machine in its place from what the store holds. `seed` must differ from life to life and from node to node: the
-    /// epoch of the store, mixed with the node's number and with whatever chance there is, will do.
+    /// Restores the machine in its place from what the store holds. `seed` must differ from life to life and from node to
+    /// node: the epoch of the store, mixed with the node's number and with whatever chance there is, will do.
     ///
     /// # Errors
     /// The store is damaged, or does not hold what the machine can go on from.
@@ -234,6 +234,9 @@ impl<
     ) -> Result<bool, Stopped<S::Error, R::Error>> {
         for _ in 0..OUTPUTS {
             let machine = self.machine.as_mut().ok_or(Stopped::Idle)?;
+            if self.store.is_tight() {
+                machine.restate(now);
+            }
             let next = match machine.poll() {
                 None => return Ok(true),
                 Some(Output::Save(write)) => save::<M, S>(&mut self.store, write).map_err(Stopped::Store)?,

@@ -1,0 +1,140 @@
+//! Reading entries along a chain of pages.
+
+use super::error::FlashError;
+use super::format::{Header, Sum};
+use super::medium::{Medium, PIECE, Result};
+use embedded_storage::nor_flash::NorFlash;
+
+/// The part of an entry's first word that is its length.
+pub(super) const LEN: u32 = 0xFF_FFFF;
+
+/// Where a reader is, and how far its page goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cursor {
+    pub(super) page: u32,
+    pub(super) header: Header,
+    pub(super) at: u32,
+    /// Where the page ends, as the next one says.
+    limit: u32,
+    pub(super) next: Option<u32>,
+    /// The life of the chain's last page: what was written in an earlier one was looked through when this one began.
+    newest: u32,
+    /// How many pages were entered.
+    pub(super) pages: u32,
+}
+
+/// An entry that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) kind: u8,
+    pub(super) len: u32,
+}
+
+impl<F: NorFlash> Medium<F> {
+    /// Begins to read at a page.
+    pub(super) fn enter(&mut self, page: u32, header: Header, newest: u32) -> Result<Cursor, F> {
+        let follows = |next: &Header| {
+            next.chain == header.chain && next.prev == header.serial && next.serial > header.serial
+        };
+        let next = self.newest(&follows)?;
+        let limit = next.map_or(Self::END, |(_, next)| next.prev_end.clamp(Self::BODY, Self::END));
+        Ok(Cursor { page, header, at: Self::BODY, limit, next: next.map(|(page, _)| page), newest, pages: 1 })
+    }
+
+    /// Goes on to the next page, if there is one.
+    fn cross(&mut self, cursor: &mut Cursor) -> Result<bool, F> {
+        let Some(page) = cursor.next else { return Ok(false) };
+        let super::format::Found::Ours(header) = self.find(page)? else {
+            return Err(FlashError::Corrupt { page, evidence: "its header is read now so, now so" });
+        };
+        *cursor =
+            Cursor { pages: cursor.pages.saturating_add(1), ..self.enter(page, header, cursor.newest)? };
+        Ok(true)
+    }
+
+    /// Whether an entry that was not marked as whole was seen to be so when this life, or this page, began.
+    fn is_vouched(cursor: &Cursor) -> bool {
+        cursor.header.epoch < cursor.newest || cursor.limit < Self::END
+    }
+
+    /// Reads the next entry, of which the bytes from `skip` on go into `into` as far as they fit. `None` at the end:
+    /// what may be there was never acknowledged.
+    pub(super) fn entry(
+        &mut self,
+        cursor: &mut Cursor,
+        skip: u32,
+        into: &mut [u8],
+    ) -> Result<Option<Entry>, F> {
+        while cursor.limit.saturating_sub(cursor.at) < 3 * Self::WORD {
+            if !self.cross(cursor)? {
+                return Ok(None);
+            }
+        }
+        let start = *cursor;
+        let mut head = [0; 4];
+        self.read(start.page, start.at, &mut head)?;
+        let marked = self.is_marked(start.page, start.at + Self::WORD)?;
+        let word = u32::from_le_bytes(head);
+        let entry = Entry { kind: (word >> 24) as u8, len: word & LEN };
+        cursor.at += 2 * Self::WORD;
+        let right = word != u32::MAX && self.payload(cursor, &start, word, skip, into)?;
+        if right && (marked || Self::is_vouched(&start)) {
+            return Ok(Some(entry));
+        }
+        let corrupt = marked || Self::is_vouched(&start);
+        *cursor = start;
+        if corrupt {
+            return Err(FlashError::Corrupt { page: start.page, evidence: "an entry's checksum is wrong" });
+        }
+        Ok(None)
+    }
+
+    /// Reads what an entry holds, and its checksum. Tells whether it is right.
+    fn payload(
+        &mut self,
+        cursor: &mut Cursor,
+        start: &Cursor,
+        word: u32,
+        skip: u32,
+        into: &mut [u8],
+    ) -> Result<bool, F> {
+        let (mut sum, mut given, mut piece) = (entry_sum(&start.header, start.at, word), [0; 4], [0; PIECE]);
+        let len = word & LEN;
+        let (mut done, total) = (0, len + 4);
+        while done < total {
+            if cursor.at >= cursor.limit && (cursor.limit != Self::END || !self.cross(cursor)?) {
+                return Ok(false);
+            }
+            let wanted = if done < len { len - done } else { total - done };
+            let take = wanted.min(PIECE as u32).min(cursor.limit - cursor.at);
+            let piece = piece.get_mut(..take as usize).unwrap_or_default();
+            self.read(cursor.page, cursor.at, piece)?;
+            if done < len {
+                sum.add(piece);
+                copy(into, i64::from(done) - i64::from(skip), piece);
+            } else {
+                copy(&mut given, i64::from(done - len), piece);
+            }
+            (done, cursor.at) = (done + take, cursor.at + take);
+        }
+        cursor.at = cursor.at.next_multiple_of(Self::WORD);
+        Ok(sum.end() == u32::from_le_bytes(given))
+    }
+}
+
+/// What the checksum of an entry begins with: which page it is in, where, and its first word. So nothing that was left
+/// over, or landed elsewhere, is taken for it.
+pub(super) fn entry_sum(header: &Header, at: u32, word: u32) -> Sum {
+    let mut sum = Sum::new();
+    for number in [header.serial, header.epoch, at, word] {
+        sum.add(&number.to_le_bytes());
+    }
+    sum
+}
+
+/// Copies what of `bytes`, which begin at `at` of `into`, lies within it.
+fn copy(into: &mut [u8], at: i64, bytes: &[u8]) {
+    let skip = usize::try_from(-at).unwrap_or_default();
+    let at = usize::try_from(at).unwrap_or_default();
+    into.iter_mut().skip(at).zip(bytes.iter().skip(skip)).for_each(|(to, from)| *to = *from);
+}

@@ -1,0 +1,5 @@
+//! What the tests of this crate share.
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+pub mod nor;
+pub mod scribe;
