@@ -33,6 +33,7 @@ impl Timestamp {
 
     /// The moment `span` later.
     #[must_use]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub const fn after(self, span: Duration) -> Self {
         Self(self.0.saturating_add(crate::time::micros(span)))
     }
@@ -40,7 +41,7 @@ impl Timestamp {
     /// How long after `earlier` this is; zero if it is not after.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
-        Duration::from_micros(self.0.saturating_sub(earlier.0))
+        crate::time::span(self.0.saturating_sub(earlier.0))
     }
 }
 
@@ -94,9 +95,20 @@ pub trait Application: Debug + Default + 'static {
     /// The sink is full.
     fn snapshot(&self, sink: &mut dyn Sink) -> Result<(), Full>;
 
-    /// The state that [`snapshot`](Self::snapshot) wrote as `bytes`.
+    /// Takes on the state that [`snapshot`](Self::snapshot) wrote as `bytes`, in place of its own.
     ///
     /// # Errors
-    /// The bytes are no such state. Nothing in them may panic, hang or exhaust memory.
-    fn restore(bytes: &[u8]) -> Result<Self, Malformed>;
+    /// The bytes are no such state, and the application must not go on. Nothing in them may panic, hang or exhaust
+    /// memory.
+    fn load(&mut self, bytes: &[u8]) -> Result<(), Malformed>;
+
+    /// An application with the state that [`snapshot`](Self::snapshot) wrote as `bytes`.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    fn restore(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut application = Self::default();
+        application.load(bytes)?;
+        Ok(application)
+    }
 }

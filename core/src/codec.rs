@@ -116,12 +116,16 @@ pub use self::bytes::{Header, open, put, put_batch, seal, take, take_all, take_b
 mod bytes {
     use super::{CHECKSUM, Full, HEADER, Malformed, Sink, VERSION};
     use crate::{Batch, ClusterId, NodeId};
-    use crc::{CRC_32_ISO_HDLC, Crc, Table};
+    #[cfg(not(feature = "alloc"))]
+    use crc::NoTable;
+    #[cfg(feature = "alloc")]
+    use crc::Table;
+    use crc::{CRC_32_ISO_HDLC, Crc};
     use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
     /// How much table the checksum gets: a chip with little flash is slower at the same sums.
     #[cfg(not(feature = "alloc"))]
-    type Lookup = Table<1>;
+    type Lookup = NoTable;
     #[cfg(feature = "alloc")]
     type Lookup = Table<16>;
 
@@ -158,6 +162,7 @@ mod bytes {
     ///
     /// # Errors
     /// The bytes are no such item.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub fn take<'a, T: Deserialize<'a>>(input: &mut &'a [u8]) -> Result<T, Malformed> {
         let (item, rest) = postcard::take_from_bytes(input).map_err(|_| Malformed::Content)?;
         *input = rest;

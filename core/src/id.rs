@@ -24,6 +24,7 @@ macro_rules! name {
 
             /// The one after this. Numbers are never reused, so the end of `u64` is never reached.
             #[must_use]
+            #[cfg_attr(target_pointer_width = "32", inline(never))]
             pub const fn next(self) -> Self {
                 Self(self.0.saturating_add(1))
             }

@@ -99,9 +99,9 @@ impl<const BYTES: u64> Application for Keyspace<BYTES> {
         image::put(&self.items, sink)
     }
 
-    fn restore(bytes: &[u8]) -> Result<Self, Malformed> {
-        let items = image::take(bytes, BYTES)?;
-        Ok(Self { items })
+    fn load(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+        self.items = image::take(bytes, BYTES)?;
+        Ok(())
     }
 }
 

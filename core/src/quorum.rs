@@ -18,17 +18,20 @@ impl Slots {
     }
 
     /// Adds a slot.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub const fn insert(&mut self, slot: usize) {
         self.0 |= 1 << slot;
     }
 
     /// Takes a slot out.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub const fn remove(&mut self, slot: usize) {
         self.0 &= !(1 << slot);
     }
 
     /// Whether a slot is in the set.
     #[must_use]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub const fn contains(self, slot: usize) -> bool {
         self.0 >> slot & 1 == 1
     }

@@ -32,6 +32,7 @@ impl Instant {
 
     /// The moment `span` later.
     #[must_use]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub const fn after(self, span: Duration) -> Self {
         self.after_micros(micros(span))
     }
@@ -39,16 +40,50 @@ impl Instant {
     /// How long after `earlier` this is; zero if it is not after.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
-        Duration::from_micros(self.0.saturating_sub(earlier.0))
+        span(self.0.saturating_sub(earlier.0))
     }
 
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub(crate) const fn after_micros(self, micros: u64) -> Self {
         Self(self.0.saturating_add(micros))
     }
 }
 
 /// A span as whole microseconds; what does not fit is the longest that does.
+#[cfg_attr(target_pointer_width = "32", inline(never))]
 pub(crate) const fn micros(span: Duration) -> u64 {
-    let micros = span.as_micros();
-    if micros > u64::MAX as u128 { u64::MAX } else { micros as u64 }
+    span.as_secs().saturating_mul(1_000_000).saturating_add(span.subsec_micros() as u64)
+}
+
+/// So many microseconds as a span.
+#[cfg_attr(target_pointer_width = "32", inline(never))]
+pub(crate) const fn span(micros: u64) -> Duration {
+    // A division by a million, exact for every number: a small chip has to emulate the real one.
+    let seconds = ((micros as u128 * 0x431B_DE82_D7B6_34DB) >> 82) as u64;
+    Duration::new(seconds, (micros - seconds * 1_000_000) as u32 * 1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quickcheck::quickcheck;
+
+    fn there_and_back(micros: u64) -> bool {
+        span(micros) == Duration::from_micros(micros) && self::micros(span(micros)) == micros
+    }
+
+    quickcheck! {
+        fn microseconds_and_spans_are_the_same_time(micros: u64) -> bool {
+            there_and_back(micros) && there_and_back(micros / 1_000_000 * 1_000_000) && there_and_back(!micros)
+        }
+    }
+
+    #[test]
+    fn the_ends_of_time_are_exact() {
+        let million = 1_000_000;
+        for number in [0, 1, million - 1, million, million + 1, u64::MAX / million * million - 1, u64::MAX] {
+            assert!(there_and_back(number), "{number}");
+        }
+        assert_eq!(micros(Duration::MAX), u64::MAX);
+    }
 }

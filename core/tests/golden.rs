@@ -173,8 +173,9 @@ impl Application for Sum {
         put(&self.0, sink)
     }
 
-    fn restore(bytes: &[u8]) -> Result<Self, Malformed> {
-        take_all(bytes).map(Self)
+    fn load(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+        self.0 = take_all(bytes)?;
+        Ok(())
     }
 }
 

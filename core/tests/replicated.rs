@@ -65,8 +65,10 @@ impl Application for Sum {
         codec::put(&(self.total, self.alarm), sink)
     }
 
-    fn restore(bytes: &[u8]) -> Result<Self, Malformed> {
-        codec::take_all(bytes).map(|(total, alarm)| Self { total, alarm, rung: None })
+    fn load(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+        (self.total, self.alarm) = codec::take_all(bytes)?;
+        self.rung = None;
+        Ok(())
     }
 }
 

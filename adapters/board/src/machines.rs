@@ -12,8 +12,9 @@ pub type Small = Fixed<3, 32, 64, 4>;
 /// Raft alone, with commands of up to 64 bytes.
 pub type Alone = Raft<heapless::Vec<u8, 64>, Small>;
 
-/// The lock service: four client sessions, four locks held at a time, four in line.
-pub type Locks = Replicated<lock::Table<Small, 4, 4, 4>, Small, 4, 4>;
+/// The lock service: four client sessions, four locks held at a time, four in line, names of up to 32
+/// bytes, and so commands of up to 60.
+pub type Locks = Replicated<lock::Table<Small, 4, 4, 4, 32>, Small, 4, 4>;
 
 /// Settings for a radio with short frames.
 pub fn config<S: Space>(id: NodeId) -> Config<S> {

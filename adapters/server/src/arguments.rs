@@ -156,8 +156,8 @@ fn host_port(address: &str) -> Result<String, String> {
 
 fn lock_name(name: &str) -> Result<String, String> {
     match name.len() {
-        1..=Name::LONGEST => Ok(name.to_owned()),
-        bytes => Err(format!("a name has 1 to {} bytes, and this one {bytes}", Name::LONGEST)),
+        1..=<Name>::LONGEST => Ok(name.to_owned()),
+        bytes => Err(format!("a name has 1 to {} bytes, and this one {bytes}", <Name>::LONGEST)),
     }
 }
 

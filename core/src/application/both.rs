@@ -102,11 +102,12 @@ impl<A: Application, B: Application> Application for Both<A, B> {
         sink.put(&bytes.to_le_bytes())
     }
 
-    fn restore(bytes: &[u8]) -> Result<Self, Malformed> {
+    fn load(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
         let (states, length) = bytes.split_last_chunk().ok_or(Malformed::Content)?;
         let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| Malformed::Content)?;
         let (first, second) = states.split_at_checked(length).ok_or(Malformed::Content)?;
-        Ok(Self { first: A::restore(first)?, second: B::restore(second)? })
+        self.first.load(first)?;
+        self.second.load(second)
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// What changes the lock table. Each may be sent again when its reply was lost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Command {
+pub enum Command<const NAME: usize = 64> {
     /// Opens a session, or renews the one that `client` opened before: [`Reply::Opened`].
     Open {
         /// A number that the client made up, so that a retry finds the same session.
@@ -29,7 +29,7 @@ pub enum Command {
         /// For whom.
         session: SessionId,
         /// Which lock.
-        name: Name,
+        name: Name<NAME>,
         /// What to do when another session holds it.
         wait: Wait,
     },
@@ -38,7 +38,7 @@ pub enum Command {
         /// Who holds it.
         session: SessionId,
         /// Which lock.
-        name: Name,
+        name: Name<NAME>,
         /// Of the grant that is given back.
         token: Token,
     },
@@ -47,11 +47,11 @@ pub enum Command {
         /// Who waits.
         session: SessionId,
         /// Which lock.
-        name: Name,
+        name: Name<NAME>,
     },
 }
 
-impl crate::Command for Command {
+impl<const NAME: usize> crate::Command for Command<NAME> {
     fn weight(&self) -> usize {
         /// At most: which command, a session (10 bytes), how to wait (1) and how long (10 + 5).
         const NUMBERS: usize = 27;
@@ -129,13 +129,13 @@ pub enum Limit {
 /// A node that takes in a snapshot skips the notices of the entries in it. Who waits there asks
 /// [`Query::Standing`](super::Query::Standing).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
+pub enum Notice<const NAME: usize = 64> {
     /// A wait is over: the session holds the lock.
     Granted {
         /// Who waited.
         session: SessionId,
         /// For which lock.
-        name: Name,
+        name: Name<NAME>,
         /// To be shown to what the lock protects.
         token: Token,
     },
@@ -144,14 +144,14 @@ pub enum Notice {
         /// Who waited.
         session: SessionId,
         /// For which lock.
-        name: Name,
+        name: Name<NAME>,
     },
     /// A wait is over: it was cancelled.
     Cancelled {
         /// Who waited.
         session: SessionId,
         /// For which lock.
-        name: Name,
+        name: Name<NAME>,
     },
     /// A session was not renewed in time; it holds nothing and waits for nothing.
     Expired {

@@ -102,7 +102,7 @@ impl Ttl {
     /// As a span.
     #[must_use]
     pub const fn duration(self) -> Duration {
-        Duration::from_micros(self.0)
+        crate::time::span(self.0)
     }
 
     const fn of_micros(micros: u64) -> Option<Self> {

@@ -85,8 +85,8 @@ impl<S: Space, const N: usize> Sessions<S, N> {
         &self.rows
     }
 
-    pub(super) fn of_rows(rows: S::Items<Session, N>) -> Self {
-        Self { rows }
+    pub(super) fn rows_mut(&mut self) -> &mut S::Items<Session, N> {
+        &mut self.rows
     }
 
     /// Whether what `restore` or a bug made of it may be: else, what is wrong.

@@ -9,10 +9,10 @@ use core::fmt::Debug;
 ///
 /// Their number is bounded: a session ends once, and a wait ends once.
 #[derive(Debug)]
-pub(super) struct Notices<S: Space, const SESSIONS: usize, const WAITERS: usize> {
+pub(super) struct Notices<S: Space, const SESSIONS: usize, const WAITERS: usize, const NAME: usize> {
     entry: Index,
     sessions: Feed<S, Ended, SESSIONS>,
-    waits: Feed<S, Notice, WAITERS>,
+    waits: Feed<S, Notice<NAME>, WAITERS>,
 }
 
 /// How a session ended.
@@ -22,23 +22,30 @@ pub(super) enum Ended {
     Closed(SessionId),
 }
 
-impl<S: Space, const SESSIONS: usize, const WAITERS: usize> Notices<S, SESSIONS, WAITERS> {
+impl<S: Space, const SESSIONS: usize, const WAITERS: usize, const NAME: usize>
+    Notices<S, SESSIONS, WAITERS, NAME>
+{
     pub(super) fn session_ended(&mut self, entry: Index, ended: Ended) {
         self.turn_to(entry);
         self.sessions.push(ended);
     }
 
-    pub(super) fn wait_ended(&mut self, entry: Index, notice: Notice) {
+    pub(super) fn wait_ended(&mut self, entry: Index, notice: Notice<NAME>) {
         self.turn_to(entry);
         self.waits.push(notice);
     }
 
-    pub(super) fn next(&mut self) -> Option<Notice> {
+    pub(super) fn next(&mut self) -> Option<Notice<NAME>> {
         let ended = self.sessions.next().map(|ended| match ended {
             Ended::Expired(session) => Notice::Expired { session },
             Ended::Closed(session) => Notice::Closed { session },
         });
         ended.or_else(|| self.waits.next())
+    }
+
+    /// The state is another: what was to be told of this one is not.
+    pub(super) fn forget(&mut self) {
+        self.turn_to(Index::default());
     }
 
     fn turn_to(&mut self, entry: Index) {
@@ -50,7 +57,9 @@ impl<S: Space, const SESSIONS: usize, const WAITERS: usize> Notices<S, SESSIONS,
     }
 }
 
-impl<S: Space, const SESSIONS: usize, const WAITERS: usize> Default for Notices<S, SESSIONS, WAITERS> {
+impl<S: Space, const SESSIONS: usize, const WAITERS: usize, const NAME: usize> Default
+    for Notices<S, SESSIONS, WAITERS, NAME>
+{
     fn default() -> Self {
         Self { entry: Index::default(), sessions: Feed::default(), waits: Feed::default() }
     }

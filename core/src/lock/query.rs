@@ -4,15 +4,15 @@ use super::{Name, SessionId, Token};
 use core::time::Duration;
 
 /// Locks in one page of [`Query::Locks`].
-pub const PAGE: usize = 8;
+pub const PAGE: usize = 4;
 
 /// Asks without changing anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Query {
+pub enum Query<const NAME: usize = 64> {
     /// Who holds a lock: [`Answer::Owner`].
     Owner {
         /// Which lock.
-        name: Name,
+        name: Name<NAME>,
     },
     /// How long a session lives: [`Answer::Session`].
     Session {
@@ -24,12 +24,12 @@ pub enum Query {
         /// Which session.
         session: SessionId,
         /// Which lock.
-        name: Name,
+        name: Name<NAME>,
     },
     /// The locks that are held, in the order of their names: [`Answer::Locks`].
     Locks {
         /// The last of the page before.
-        after: Option<Name>,
+        after: Option<Name<NAME>>,
     },
     /// How full the table is: [`Answer::Totals`].
     Totals,
@@ -38,7 +38,7 @@ pub enum Query {
 /// Answers a [`Query`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "core has no allocator to put a page elsewhere")]
-pub enum Answer {
+pub enum Answer<const NAME: usize = 64> {
     /// Who holds the lock, if it is held.
     Owner(Option<Owner>),
     /// The session's lease, if it is open.
@@ -46,7 +46,7 @@ pub enum Answer {
     /// Whether the session holds the lock or waits for it.
     Standing(Standing),
     /// A page; the last one is shorter than [`PAGE`].
-    Locks(heapless::Vec<Held, PAGE>),
+    Locks(heapless::Vec<Held<NAME>, PAGE>),
     /// How full the table is.
     Totals(Totals),
 }
@@ -86,9 +86,9 @@ pub struct Lease {
 
 /// A lock that is held.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct Held<const NAME: usize = 64> {
     /// Its name.
-    pub name: Name,
+    pub name: Name<NAME>,
     /// Who holds it.
     pub owner: Owner,
     /// How many wait for it.

@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 
 /// A lock that is held. A free one has no row.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Lock {
-    name: Name,
+pub(super) struct Lock<const NAME: usize> {
+    name: Name<NAME>,
     holder: SessionId,
     token: Token,
 }
 
-impl Lock {
+impl<const NAME: usize> Lock<NAME> {
     /// The one place where a lock passes from one session to another.
     fn pass_to(&mut self, session: SessionId, now: Moment) -> Token {
         let token = Token::granted_by(now.index);
@@ -28,16 +28,16 @@ impl Lock {
 
 /// A session in line for a lock, since the entry `since`.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Waiter {
-    name: Name,
+pub(super) struct Waiter<const NAME: usize> {
+    name: Name<NAME>,
     since: Index,
     session: SessionId,
     until: Option<Timestamp>,
 }
 
-impl Waiter {
+impl<const NAME: usize> Waiter<NAME> {
     /// Waiters are kept by lock, and for each lock in the order in which they came.
-    fn place(&self) -> (&Name, Index) {
+    fn place(&self) -> (&Name<NAME>, Index) {
         (&self.name, self.since)
     }
 }
@@ -47,14 +47,20 @@ impl Waiter {
 /// A session named here is open, no lock is free with a session in line for it, and no session waits for what it
 /// holds, or twice for the same.
 #[derive(Debug)]
-pub(super) struct Rows<S: Space, const LOCKS: usize, const WAITERS: usize> {
-    locks: S::Items<Lock, LOCKS>,
-    waiters: S::Items<Waiter, WAITERS>,
+pub(super) struct Rows<S: Space, const LOCKS: usize, const WAITERS: usize, const NAME: usize> {
+    locks: S::Items<Lock<NAME>, LOCKS>,
+    waiters: S::Items<Waiter<NAME>, WAITERS>,
 }
 
-impl<S: Space, const LOCKS: usize, const WAITERS: usize> Rows<S, LOCKS, WAITERS> {
+impl<S: Space, const LOCKS: usize, const WAITERS: usize, const NAME: usize> Rows<S, LOCKS, WAITERS, NAME> {
     /// Grants the lock to an open session, or puts it in line.
-    pub(super) fn acquire(&mut self, now: Moment, session: SessionId, name: &Name, wait: Wait) -> Reply {
+    pub(super) fn acquire(
+        &mut self,
+        now: Moment,
+        session: SessionId,
+        name: &Name<NAME>,
+        wait: Wait,
+    ) -> Reply {
         match self.find(name) {
             Err(at) => {
                 let token = Token::granted_by(now.index);
@@ -67,7 +73,7 @@ impl<S: Space, const LOCKS: usize, const WAITERS: usize> Rows<S, LOCKS, WAITERS>
     }
 
     /// Puts a session in line for a lock that another holds, unless it is there already.
-    fn queue(&mut self, now: Moment, session: SessionId, name: &Name, wait: Wait) -> Reply {
+    fn queue(&mut self, now: Moment, session: SessionId, name: &Name<NAME>, wait: Wait) -> Reply {
         let (first, line) = self.line(name);
         let (ahead, new) = match line.iter().position(|waiter| waiter.session == session) {
             Some(ahead) => (ahead, None),
@@ -92,9 +98,9 @@ impl<S: Space, const LOCKS: usize, const WAITERS: usize> Rows<S, LOCKS, WAITERS>
         &mut self,
         now: Moment,
         session: SessionId,
-        name: &Name,
+        name: &Name<NAME>,
         token: Token,
-        notices: &mut Notices<S, SESSIONS, WAITERS>,
+        notices: &mut Notices<S, SESSIONS, WAITERS, NAME>,
     ) -> Reply {
         // A token of this very entry was guessed, for nobody has been told it yet: that grant stands.
         let known = token.entry() < now.index;
@@ -119,8 +125,8 @@ impl<S: Space, const LOCKS: usize, const WAITERS: usize> Rows<S, LOCKS, WAITERS>
         &mut self,
         now: Moment,
         session: SessionId,
-        name: &Name,
-        notices: &mut Notices<S, SESSIONS, WAITERS>,
+        name: &Name<NAME>,
+        notices: &mut Notices<S, SESSIONS, WAITERS, NAME>,
     ) -> Reply {
         if let Some(owner) = self.owner(name).filter(|owner| owner.session == session) {
             return Reply::Granted { token: owner.token };
@@ -139,7 +145,7 @@ impl<S: Space, const LOCKS: usize, const WAITERS: usize> Rows<S, LOCKS, WAITERS>
         &mut self,
         now: Moment,
         open: impl Fn(SessionId) -> bool,
-        notices: &mut Notices<S, SESSIONS, WAITERS>,
+        notices: &mut Notices<S, SESSIONS, WAITERS, NAME>,
     ) {
         let Self { locks, waiters } = self;
         let mut at = 0;
@@ -179,11 +185,11 @@ impl<S: Space, const LOCKS: usize, const WAITERS: usize> Rows<S, LOCKS, WAITERS>
         self.locks.iter().any(|lock| lock.holder == session && lock.token.entry() == entry)
     }
 
-    pub(super) fn owner(&self, name: &Name) -> Option<Owner> {
+    pub(super) fn owner(&self, name: &Name<NAME>) -> Option<Owner> {
         self.find(name).ok().map(|(_, owner)| owner)
     }
 
-    pub(super) fn standing(&self, session: SessionId, name: &Name) -> Standing {
+    pub(super) fn standing(&self, session: SessionId, name: &Name<NAME>) -> Standing {
         if let Some(owner) = self.owner(name).filter(|owner| owner.session == session) {
             return Standing::Holds(owner.token);
         }
@@ -192,7 +198,7 @@ impl<S: Space, const LOCKS: usize, const WAITERS: usize> Rows<S, LOCKS, WAITERS>
     }
 
     /// The locks whose names come after `after`.
-    pub(super) fn page(&self, after: Option<&Name>) -> heapless::Vec<Held, PAGE> {
+    pub(super) fn page(&self, after: Option<&Name<NAME>>) -> heapless::Vec<Held<NAME>, PAGE> {
         let first = after.map_or(0, |after| self.locks.partition_point(|lock| lock.name <= *after));
         let page = self.locks.iter().skip(first).take(PAGE);
         page.map(|lock| Held {
@@ -204,20 +210,22 @@ impl<S: Space, const LOCKS: usize, const WAITERS: usize> Rows<S, LOCKS, WAITERS>
     }
 
     /// The sessions in line for a lock, first come first.
-    pub(super) fn waiting(&self, name: &Name) -> impl Iterator<Item = SessionId> {
+    pub(super) fn waiting(&self, name: &Name<NAME>) -> impl Iterator<Item = SessionId> {
         self.line(name).1.iter().map(|waiter| waiter.session)
     }
 
-    pub(super) fn locks(&self) -> &[Lock] {
+    pub(super) fn locks(&self) -> &[Lock<NAME>] {
         &self.locks
     }
 
-    pub(super) fn waiters(&self) -> &[Waiter] {
+    pub(super) fn waiters(&self) -> &[Waiter<NAME>] {
         &self.waiters
     }
 
-    pub(super) fn of_rows(locks: S::Items<Lock, LOCKS>, waiters: S::Items<Waiter, WAITERS>) -> Self {
-        Self { locks, waiters }
+    pub(super) fn rows_mut(
+        &mut self,
+    ) -> (&mut S::Items<Lock<NAME>, LOCKS>, &mut S::Items<Waiter<NAME>, WAITERS>) {
+        (&mut self.locks, &mut self.waiters)
     }
 
     /// Whether what `restore` or a bug made of it may be: else, what is wrong.
@@ -257,14 +265,14 @@ impl<S: Space, const LOCKS: usize, const WAITERS: usize> Rows<S, LOCKS, WAITERS>
     }
 
     /// Where the lock is and who holds it, or where it would be.
-    fn find(&self, name: &Name) -> Result<(usize, Owner), usize> {
+    fn find(&self, name: &Name<NAME>) -> Result<(usize, Owner), usize> {
         let at = self.locks.binary_search_by(|lock| lock.name.cmp(name))?;
         let lock = self.locks.get(at).ok_or(at)?;
         Ok((at, Owner { session: lock.holder, token: lock.token }))
     }
 
     /// Where the line for a lock begins, and the line.
-    fn line(&self, name: &Name) -> (usize, &[Waiter]) {
+    fn line(&self, name: &Name<NAME>) -> (usize, &[Waiter<NAME>]) {
         let first = self.waiters.partition_point(|waiter| waiter.name < *name);
         let rest = self.waiters.get(first..).unwrap_or_default();
         let line = rest.get(..rest.partition_point(|waiter| waiter.name == *name)).unwrap_or_default();
@@ -272,7 +280,9 @@ impl<S: Space, const LOCKS: usize, const WAITERS: usize> Rows<S, LOCKS, WAITERS>
     }
 }
 
-impl<S: Space, const LOCKS: usize, const WAITERS: usize> Default for Rows<S, LOCKS, WAITERS> {
+impl<S: Space, const LOCKS: usize, const WAITERS: usize, const NAME: usize> Default
+    for Rows<S, LOCKS, WAITERS, NAME>
+{
     fn default() -> Self {
         Self { locks: S::Items::default(), waiters: S::Items::default() }
     }

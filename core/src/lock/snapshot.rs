@@ -12,15 +12,18 @@ use crate::codec::{self, Full, Malformed, Sink, VERSION};
 use crate::space::List;
 use crate::{Space, Timestamp};
 use core::fmt::Debug;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 
-type State<S, const SESSIONS: usize, const LOCKS: usize, const WAITERS: usize> =
-    (Option<Timestamp>, Sessions<S, SESSIONS>, Rows<S, LOCKS, WAITERS>);
-
-pub(super) fn write<S: Space, const SESSIONS: usize, const LOCKS: usize, const WAITERS: usize>(
+pub(super) fn write<
+    S: Space,
+    const SESSIONS: usize,
+    const LOCKS: usize,
+    const WAITERS: usize,
+    const NAME: usize,
+>(
     due: Option<Timestamp>,
     sessions: &Sessions<S, SESSIONS>,
-    rows: &Rows<S, LOCKS, WAITERS>,
+    rows: &Rows<S, LOCKS, WAITERS, NAME>,
     sink: &mut dyn Sink,
 ) -> Result<(), Full> {
     codec::put(&VERSION, sink)?;
@@ -30,27 +33,40 @@ pub(super) fn write<S: Space, const SESSIONS: usize, const LOCKS: usize, const W
     codec::put(rows.waiters(), sink)
 }
 
-/// What the bytes say. They may still say what must never be.
-pub(super) fn read<S: Space, const SESSIONS: usize, const LOCKS: usize, const WAITERS: usize>(
+/// Reads what the bytes say, and until when the table is not due. They may still say what must never be.
+pub(super) fn read<
+    S: Space,
+    const SESSIONS: usize,
+    const LOCKS: usize,
+    const WAITERS: usize,
+    const NAME: usize,
+>(
     mut bytes: &[u8],
-) -> Result<State<S, SESSIONS, LOCKS, WAITERS>, Malformed> {
+    sessions: &mut Sessions<S, SESSIONS>,
+    rows: &mut Rows<S, LOCKS, WAITERS, NAME>,
+) -> Result<Option<Timestamp>, Malformed> {
     let input = &mut bytes;
     let version: u8 = codec::take(input)?;
     if version != VERSION {
         return Err(Malformed::Version(version));
     }
     let due = codec::take(input)?;
-    let sessions = Sessions::of_rows(take_rows(input)?);
-    let rows = Rows::of_rows(take_rows(input)?, take_rows(input)?);
-    if input.is_empty() { Ok((due, sessions, rows)) } else { Err(Malformed::Trailing) }
+    take_rows(input, sessions.rows_mut())?;
+    let (locks, waiters) = rows.rows_mut();
+    take_rows(input, locks)?;
+    take_rows(input, waiters)?;
+    if input.is_empty() { Ok(due) } else { Err(Malformed::Trailing) }
 }
 
-fn take_rows<T: DeserializeOwned + Serialize + Debug, L: List<T>>(input: &mut &[u8]) -> Result<L, Malformed> {
+fn take_rows<T: DeserializeOwned + Debug>(
+    input: &mut &[u8],
+    rows: &mut impl List<T>,
+) -> Result<(), Malformed> {
+    rows.clear();
     let count: u64 = codec::take(input)?;
-    let mut rows = L::default();
     for _ in 0..count {
         // A count beyond what fits ends here, whatever it is.
         rows.push(codec::take(input)?).map_err(|_| Malformed::Content)?;
     }
-    Ok(rows)
+    Ok(())
 }

@@ -11,8 +11,9 @@ use crate::{Application, Moment, Space, Timestamp};
 
 /// Sessions with leases, the locks they hold, and the lines before them: the state that a lock service replicates.
 ///
-/// At most `SESSIONS` open sessions, `LOCKS` locks held, and `WAITERS` sessions in line over all locks. These limits
-/// are part of the state: they must be the same on every replica. `S` says only where rows are kept.
+/// At most `SESSIONS` open sessions, `LOCKS` locks held, and `WAITERS` sessions in line over all locks, and names of
+/// at most `NAME` bytes. These limits are part of the state: they must be the same on every replica. `S` says only
+/// where rows are kept.
 ///
 /// ```
 /// use core::time::Duration;
@@ -56,32 +57,33 @@ pub struct Table<
     const SESSIONS: usize = 16,
     const LOCKS: usize = 16,
     const WAITERS: usize = 16,
+    const NAME: usize = 64,
 > {
     sessions: Sessions<S, SESSIONS>,
-    rows: Rows<S, LOCKS, WAITERS>,
+    rows: Rows<S, LOCKS, WAITERS, NAME>,
     /// No lease and no wait is over before this. Renewals do not move it, so that they cost no search: it is found
     /// anew when it has come. Part of the state, so that all replicas wake alike.
     due: Option<Timestamp>,
-    notices: Notices<S, SESSIONS, WAITERS>,
+    notices: Notices<S, SESSIONS, WAITERS, NAME>,
 }
 
-impl<S: Space, const SESSIONS: usize, const LOCKS: usize, const WAITERS: usize>
-    Table<S, SESSIONS, LOCKS, WAITERS>
+impl<S: Space, const SESSIONS: usize, const LOCKS: usize, const WAITERS: usize, const NAME: usize>
+    Table<S, SESSIONS, LOCKS, WAITERS, NAME>
 {
     /// Who holds a lock.
     #[must_use]
-    pub fn owner(&self, name: &Name) -> Option<Owner> {
+    pub fn owner(&self, name: &Name<NAME>) -> Option<Owner> {
         self.rows.owner(name)
     }
 
     /// The sessions in line for a lock, first come first.
-    pub fn waiting(&self, name: &Name) -> impl Iterator<Item = SessionId> {
+    pub fn waiting(&self, name: &Name<NAME>) -> impl Iterator<Item = SessionId> {
         self.rows.waiting(name)
     }
 
     /// The first [`PAGE`](super::PAGE) locks whose names come after `after`, or the first of all.
     #[must_use]
-    pub fn locks(&self, after: Option<&Name>) -> heapless::Vec<Held, { super::PAGE }> {
+    pub fn locks(&self, after: Option<&Name<NAME>>) -> heapless::Vec<Held<NAME>, { super::PAGE }> {
         self.rows.page(after)
     }
 
@@ -130,7 +132,7 @@ impl<S: Space, const SESSIONS: usize, const LOCKS: usize, const WAITERS: usize>
         Reply::Closed
     }
 
-    fn acquire(&mut self, now: Moment, session: SessionId, name: &Name, wait: Wait) -> Reply {
+    fn acquire(&mut self, now: Moment, session: SessionId, name: &Name<NAME>, wait: Wait) -> Reply {
         if !self.sessions.contains(session) {
             return Reply::SessionExpired;
         }
@@ -157,14 +159,14 @@ impl<S: Space, const SESSIONS: usize, const LOCKS: usize, const WAITERS: usize>
     }
 }
 
-impl<S: Space, const SESSIONS: usize, const LOCKS: usize, const WAITERS: usize> Application
-    for Table<S, SESSIONS, LOCKS, WAITERS>
+impl<S: Space, const SESSIONS: usize, const LOCKS: usize, const WAITERS: usize, const NAME: usize> Application
+    for Table<S, SESSIONS, LOCKS, WAITERS, NAME>
 {
-    type Command = Command;
+    type Command = Command<NAME>;
     type Reply = Reply;
-    type Query = Query;
-    type Answer = Answer;
-    type Notice = Notice;
+    type Query = Query<NAME>;
+    type Answer = Answer<NAME>;
+    type Notice = Notice<NAME>;
 
     fn tick(&mut self, now: Moment) {
         if self.due.is_none_or(|due| due > now.time) {
@@ -178,7 +180,7 @@ impl<S: Space, const SESSIONS: usize, const LOCKS: usize, const WAITERS: usize> 
         self.assert_invariants();
     }
 
-    fn apply(&mut self, now: Moment, command: &Command) -> Reply {
+    fn apply(&mut self, now: Moment, command: &Command<NAME>) -> Reply {
         let reply = match *command {
             Command::Open { client, ttl } => self.open(now, client, ttl),
             Command::Renew { session } if self.sessions.renew(now, session) => Reply::Renewed,
@@ -194,7 +196,7 @@ impl<S: Space, const SESSIONS: usize, const LOCKS: usize, const WAITERS: usize> 
         reply
     }
 
-    fn notice(&mut self) -> Option<Notice> {
+    fn notice(&mut self) -> Option<Notice<NAME>> {
         self.notices.next()
     }
 
@@ -202,7 +204,7 @@ impl<S: Space, const SESSIONS: usize, const LOCKS: usize, const WAITERS: usize> 
         self.due
     }
 
-    fn query(&self, now: Timestamp, query: &Query) -> Answer {
+    fn query(&self, now: Timestamp, query: &Query<NAME>) -> Answer<NAME> {
         match query {
             Query::Owner { name } => Answer::Owner(self.owner(name)),
             Query::Session { session } => Answer::Session(self.sessions.lease(now, *session)),
@@ -216,16 +218,15 @@ impl<S: Space, const SESSIONS: usize, const LOCKS: usize, const WAITERS: usize> 
         snapshot::write(self.due, &self.sessions, &self.rows, sink)
     }
 
-    fn restore(bytes: &[u8]) -> Result<Self, Malformed> {
-        let (due, sessions, rows) = snapshot::read(bytes)?;
-        let table = Self { sessions, rows, due, notices: Notices::default() };
-        table.check().map_err(|_| Malformed::Content)?;
-        Ok(table)
+    fn load(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+        self.notices.forget();
+        self.due = snapshot::read(bytes, &mut self.sessions, &mut self.rows)?;
+        self.check().map_err(|_| Malformed::Content)
     }
 }
 
-impl<S: Space, const SESSIONS: usize, const LOCKS: usize, const WAITERS: usize> Default
-    for Table<S, SESSIONS, LOCKS, WAITERS>
+impl<S: Space, const SESSIONS: usize, const LOCKS: usize, const WAITERS: usize, const NAME: usize> Default
+    for Table<S, SESSIONS, LOCKS, WAITERS, NAME>
 {
     fn default() -> Self {
         Self { sessions: Sessions::default(), rows: Rows::default(), due: None, notices: Notices::default() }

@@ -199,7 +199,7 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
             return Err(Malformed::Version(version).into());
         }
         self.sessions.restore(&mut bytes)?;
-        self.application = A::restore(bytes)?;
+        self.application.load(bytes)?;
         self.clock = Clock::at(time, now);
         self.raft.loaded(now, of);
         self.on_loaded(of.at);

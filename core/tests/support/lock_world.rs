@@ -6,8 +6,9 @@ use quorate::raft::Config;
 use quorate::replicated::{Replicated, Request, Settings};
 use quorate::{Instant, Machine, NodeId, Rng, Space};
 
-/// A node: up to four sessions of clients, that hold up to four locks with up to four in line.
-pub type Locks<S> = Replicated<Table<S, 4, 4, 4>, S, 4, 4>;
+/// A node: up to four sessions of clients, that hold up to four locks with up to four in line. A name of 32 bytes makes
+/// a command of 60.
+pub type Locks<S> = Replicated<Table<S, 4, 4, 4, 32>, S, 4, 4>;
 
 /// How long the courses are that everything has to agree on, their seeds, and the digests of what is said in them: on
 /// the heap and without one, in every build, on every machine.

@@ -16,7 +16,7 @@ use quorate_board::machines::{Locks, settings};
 fn main() -> ! {
     let mut place = Blank::<Locks>::new(&settings(NodeId::new(1)), Instant::default());
     drive::forever(&mut place, |node, now| {
-        if let Ok(command) = codec::take_all::<Command>(black_box(&[])) {
+        if let Ok(command) = codec::take_all::<Command<32>>(black_box(&[])) {
             black_box(node.request(now, Request::Command(command)).is_ok());
         }
     })

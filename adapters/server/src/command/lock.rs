@@ -86,7 +86,7 @@ fn session(request: &Request<'_>) -> Result<SessionId, Value> {
 }
 
 fn name(request: &Request<'_>) -> Result<Name, Value> {
-    let too_long = || Value::error(format!("ERR lock name is longer than {} bytes", Name::LONGEST));
+    let too_long = || Value::error(format!("ERR lock name is longer than {} bytes", <Name>::LONGEST));
     Name::new(request.part(2)).ok_or_else(too_long)
 }
 
