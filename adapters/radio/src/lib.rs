@@ -20,6 +20,7 @@ mod node;
 mod phy;
 mod radio;
 pub mod remote;
+mod serial;
 mod settings;
 mod store;
 
@@ -30,5 +31,6 @@ pub use link::{Backoff, Counters, DroppedFrames, Duty, Kind, Link, LinkConfig, R
 pub use node::{Dropped, Node, Stopped, Told};
 pub use phy::Phy;
 pub use radio::{Radio, SendError};
+pub use serial::{Port, Serial};
 pub use settings::settings;
 pub use store::{RestoreError, SNAPSHOTS, Snapshots, Store};
