@@ -23,6 +23,8 @@ pub mod remote;
 mod serial;
 mod settings;
 mod store;
+#[cfg(feature = "smoltcp")]
+pub mod udp;
 
 #[cfg(feature = "auth")]
 pub use auth::Key;

@@ -42,7 +42,7 @@ impl<const PEERS: usize, const QUEUE: usize, const MESSAGE: usize, const FRAME: 
     ///
     /// # Errors
     /// The radio failed. What was to be sent waits.
-    pub fn transmit<R: Radio>(&mut self, now: Instant, radio: &mut R) -> Result<(), R::Error> {
+    pub fn transmit<R: Radio + ?Sized>(&mut self, now: Instant, radio: &mut R) -> Result<(), R::Error> {
         let now = now.as_micros();
         if now < self.air.next() {
             return Ok(());
