@@ -23,6 +23,9 @@ mod format;
 mod incoming;
 mod log;
 mod mark;
+#[cfg(any(test, feature = "memory"))]
+#[doc(hidden)]
+pub mod memory;
 mod names;
 mod options;
 mod records;

@@ -4,16 +4,15 @@ mod crash;
 mod damage;
 mod faults;
 mod format;
-mod memory;
 mod snapshots;
 
 use std::sync::Arc;
 
 use crate::error::Error;
 use crate::log::Log;
+use crate::memory::MemoryDisk;
 use crate::options::{Identity, Options};
-use crate::recovery::{self, Recovered};
-use memory::MemoryDisk;
+use crate::recovery::Recovered;
 
 const IDENTITY: Identity = Identity { cluster: 0xC1, node: 7 };
 
@@ -22,7 +21,7 @@ const SMALL: Options =
     Options { segment_bytes: 4096 + 2560, max_record_bytes: 1024, reserve_bytes: 512, max_bytes: u64::MAX };
 
 fn open(disk: &Arc<MemoryDisk>) -> Result<(Log, Recovered), Error> {
-    recovery::open(Arc::clone(disk) as _, IDENTITY, SMALL)
+    disk.open_log(IDENTITY, SMALL)
 }
 
 fn records(log: &Log) -> Vec<Vec<u8>> {

@@ -16,8 +16,7 @@ use quorate::keyspace::{Answer, Blob, Query};
 use std::io;
 use std::pin::pin;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 
 /// How many requests of one connection are asked for at the same time.
@@ -34,9 +33,9 @@ type Pending<'f> = FuturesOrdered<BoxFuture<'f, (Value, Protocol)>>;
 
 /// A client.
 #[derive(Debug)]
-pub(crate) struct Connection<'f, S> {
+pub(crate) struct Connection<'f, S, T> {
     front: &'f Front<S>,
-    socket: TcpStream,
+    socket: T,
     session: Session,
     requests: Requests,
     out: BytesMut,
@@ -58,8 +57,8 @@ const fn kind(call: &Call) -> Kind {
     }
 }
 
-impl<'f, S: Store> Connection<'f, S> {
-    pub(crate) fn new(front: &'f Front<S>, socket: TcpStream, id: i64) -> Self {
+impl<'f, S: Store, T: AsyncRead + AsyncWrite + Unpin> Connection<'f, S, T> {
+    pub(crate) fn new(front: &'f Front<S>, socket: T, id: i64) -> Self {
         let (requests, out) = (Requests::default(), BytesMut::new());
         Self { front, socket, session: Session::new(id), requests, out }
     }
@@ -153,11 +152,11 @@ impl<'f, S: Store> Connection<'f, S> {
 
     /// Waits until a command is handed in, so that commands take effect in order; takes replies meanwhile, since it
     /// may wait for those.
-    async fn hand_in<T: Send>(
+    async fn hand_in<R: Send>(
         &mut self,
         pending: &mut Pending<'f>,
-        handing: impl Future<Output = Result<impl Future<Output = T> + Send + 'f, Unavailable>>,
-        shape: impl FnOnce(T) -> Value + Send + 'f,
+        handing: impl Future<Output = Result<impl Future<Output = R> + Send + 'f, Unavailable>>,
+        shape: impl FnOnce(R) -> Value + Send + 'f,
     ) -> io::Result<()> {
         let protocol = self.session.protocol();
         let mut handing = pin!(handing);

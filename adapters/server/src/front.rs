@@ -7,7 +7,7 @@ use crate::store::Store;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -39,6 +39,20 @@ impl<S: Store> Front<S> {
     #[must_use]
     pub fn with_connections(self, connections: usize) -> Self {
         Self { connections, ..self }
+    }
+
+    /// Serves one client over any stream until it goes, is told to go, or `stop` says so.
+    ///
+    /// # Errors
+    /// The stream failed.
+    #[doc(hidden)]
+    pub async fn converse(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin,
+        id: i64,
+        stop: watch::Receiver<bool>,
+    ) -> io::Result<()> {
+        Connection::new(self, stream, id).run(stop).await
     }
 
     /// Serves those who connect until `stop` says so; those who are connected then get the replies they wait for.
@@ -87,7 +101,7 @@ async fn serve<S: Store>(
     stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
     socket.set_nodelay(true)?;
-    Connection::new(front, socket, id).run(stop).await
+    front.converse(socket, id, stop).await
 }
 
 /// Says why, as far as it goes without waiting.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use quickcheck::quickcheck;
 
-use super::memory::{Fault, MemoryDisk, chooser};
 use super::{open, record, records};
 use crate::log::Log;
+use crate::memory::{Fault, MemoryDisk, chooser};
 
 /// What a driver did, and what it was told is durable.
 #[derive(Default)]

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use quickcheck::quickcheck;
 
-use super::memory::MemoryDisk;
 use super::{open, record, records};
 use crate::error::Error;
 use crate::format::{FrameHeader, SegmentHeader, u64_at};
+use crate::memory::MemoryDisk;
 use crate::names::{self, Name};
 
 const RECORDS: usize = 9;

@@ -2,9 +2,9 @@
 
 use std::io::{ErrorKind, Write};
 
-use super::memory::{Fault, MemoryDisk};
 use super::{SMALL, open, record, records};
 use crate::error::Error;
+use crate::memory::{Fault, MemoryDisk};
 use crate::options::SnapshotId;
 
 fn fail_next(disk: &MemoryDisk, skip: usize, kind: ErrorKind) {

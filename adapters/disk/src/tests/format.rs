@@ -1,9 +1,9 @@
 //! The bytes of version 1. A change here is a new version of the format.
 
-use super::memory::MemoryDisk;
 use super::{IDENTITY, open};
 use crate::error::Error;
 use crate::format::{BadHeader, SegmentHeader, decode_header, encode_header};
+use crate::memory::MemoryDisk;
 use crate::names;
 use crate::options::Identity;
 

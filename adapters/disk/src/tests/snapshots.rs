@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use super::memory::{MemoryDisk, chooser};
 use super::open;
 use crate::error::Error;
+use crate::memory::{MemoryDisk, chooser};
 use crate::names;
 use crate::options::SnapshotId;
 

@@ -5,13 +5,17 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use crate::error::Error;
 use crate::files::{DataFile, Directory};
+use crate::log::Log;
+use crate::options::{Identity, Options};
+use crate::recovery::{self, Recovered};
 
 const SECTOR: usize = 512;
 
 /// A disk whose jobs run on the spot, so that every run is the same.
 #[derive(Clone, Default)]
-pub(super) struct MemoryDisk {
+pub struct MemoryDisk {
     state: Arc<Mutex<State>>,
 }
 
@@ -61,44 +65,53 @@ enum Change {
 
 /// From change number `at` on, changes fail with `kind`, once or for good.
 #[derive(Clone, Copy)]
-pub(super) struct Fault {
-    pub(super) at: usize,
-    pub(super) kind: io::ErrorKind,
-    pub(super) once: bool,
+pub struct Fault {
+    pub at: usize,
+    pub kind: io::ErrorKind,
+    pub once: bool,
 }
 
 impl MemoryDisk {
-    pub(super) fn new() -> Arc<Self> {
+    /// Opens the log on it, or makes one.
+    pub fn open_log(
+        self: &Arc<Self>,
+        identity: Identity,
+        options: Options,
+    ) -> Result<(Log, Recovered), Error> {
+        recovery::open(Arc::clone(self) as _, identity, options)
+    }
+
+    pub fn new() -> Arc<Self> {
         Arc::default()
     }
 
-    pub(super) fn changes(&self) -> usize {
+    pub fn changes(&self) -> usize {
         self.lock().changes
     }
 
-    pub(super) fn fail(&self, fault: Option<Fault>) {
+    pub fn fail(&self, fault: Option<Fault>) {
         self.lock().fault = fault;
     }
 
-    pub(super) fn limit(&self, capacity: Option<u64>) {
+    pub fn limit(&self, capacity: Option<u64>) {
         self.lock().capacity = capacity;
     }
 
-    pub(super) fn used(&self) -> u64 {
+    pub fn used(&self) -> u64 {
         self.lock().used()
     }
 
-    pub(super) fn file_names(&self) -> Vec<String> {
+    pub fn file_names(&self) -> Vec<String> {
         self.lock().names.keys().cloned().collect()
     }
 
-    pub(super) fn read(&self, name: &str) -> Vec<u8> {
+    pub fn read(&self, name: &str) -> Vec<u8> {
         let state = self.lock();
         state.files[state.names[name]].written.clone()
     }
 
     /// Changes a file behind the log's back.
-    pub(super) fn tamper(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
+    pub fn tamper(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.lock();
         let file = state.names[name];
         let mut bytes = std::mem::take(&mut state.files[file].written);
@@ -107,7 +120,7 @@ impl MemoryDisk {
     }
 
     /// A disk of its own with what is written by now, as after the death of the process.
-    pub(super) fn copy(&self) -> Arc<Self> {
+    pub fn copy(&self) -> Arc<Self> {
         let mut state = self.lock().clone();
         state.fault = None;
         Arc::new(Self { state: Arc::new(state.into()) })
@@ -115,7 +128,7 @@ impl MemoryDisk {
 
     /// A disk with what is left when the power fails: any sectors that were not synced, and any prefix of the changes
     /// of names, as `choose` decides.
-    pub(super) fn crashed(&self, choose: &mut dyn FnMut(usize) -> usize) -> Arc<Self> {
+    pub fn crashed(&self, choose: &mut dyn FnMut(usize) -> usize) -> Arc<Self> {
         let mut state = self.lock().clone();
         state.fault = None;
         for file in &mut state.files {
@@ -137,7 +150,7 @@ impl MemoryDisk {
 }
 
 /// Deterministic choices, from a seed.
-pub(super) fn chooser(mut seed: u64) -> impl FnMut(usize) -> usize {
+pub fn chooser(mut seed: u64) -> impl FnMut(usize) -> usize {
     move |choices| {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (seed >> 33) as usize % choices
