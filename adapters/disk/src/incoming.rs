@@ -88,9 +88,12 @@ impl Incoming {
 
     /// Deletes a snapshot that is not whole.
     pub(crate) fn remove(&mut self, of: SnapshotId) -> Result<(), Error> {
-        self.partial.take_if(|partial| partial.of == of);
         let name = names::partial(of);
-        self.directory.remove(&name).map_err(|source| Error::io(&self.directory.path().join(name), source))
+        let removed = self.directory.remove(&name);
+        removed.map_err(|source| Error::io(&self.directory.path().join(name), source))?;
+        // Only now: as long as its file is there, what was written of it has to become durable with the next sync.
+        self.partial.take_if(|partial| partial.of == of);
+        Ok(())
     }
 
     pub(crate) fn exists(&self, of: SnapshotId) -> bool {

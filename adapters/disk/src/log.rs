@@ -141,7 +141,8 @@ impl Log {
     /// before the records of that sync.
     ///
     /// Pieces come in order. What is there already is not written again; a piece that would leave a gap is refused with
-    /// [`Error::OutOfOrder`]. The first piece of another snapshot replaces one that is not whole.
+    /// [`Error::OutOfOrder`]. The first piece of another snapshot replaces one that is not whole, also if there turns out
+    /// to be no room for it.
     pub fn snapshot_write(&mut self, of: SnapshotId, offset: u64, bytes: &[u8]) -> Result<(), Error> {
         self.assert_sound()?;
         let written = self.incoming.write(of, offset, bytes, &self.spares);

@@ -141,6 +141,19 @@ fn a_piece_that_finds_the_disk_full_can_be_written_later() {
 }
 
 #[test]
+fn a_snapshot_that_could_not_make_way_for_another_is_still_synced() {
+    let disk = MemoryDisk::new();
+    let (mut log, _) = open(&disk).unwrap();
+    let (of, other) = (SnapshotId { term: 1, index: 5, size: 3 }, SnapshotId { term: 1, index: 6, size: 3 });
+    log.snapshot_write(of, 0, b"one").unwrap();
+    // File systems that write elsewhere need room to remove a file.
+    fail_next(&disk, 0, ErrorKind::StorageFull);
+    assert!(matches!(log.snapshot_write(other, 0, b"two"), Err(Error::Full { .. })));
+    log.sync().unwrap();
+    assert_eq!(log.snapshot_read(of, 0, 3).unwrap(), b"one");
+}
+
+#[test]
 fn a_record_over_the_limit_is_refused_and_changes_nothing() {
     let disk = MemoryDisk::new();
     let (mut log, _) = open(&disk).unwrap();
