@@ -109,7 +109,7 @@ impl<C: Command, S: Space> Raft<C, S> {
                 return Err(true);
             }
             if here.index <= self.log.last().index
-                && here.index > self.log.base().index
+                && here.index >= self.log.base().index
                 && !self.log.has(here)
             {
                 if here.index <= self.commit {

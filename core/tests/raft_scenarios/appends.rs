@@ -119,6 +119,21 @@ fn a_committed_entry_is_never_cut_whoever_says_so() {
     assert_eq!((cluster.raft(2).status().last.get(), cluster.values(2)), (2, vec![1, 2]));
 }
 
+/// Entries that a snapshot covers are not compared, but the last of them is known. A log that went on with an earlier
+/// term would be a fault at the next restart.
+#[test]
+fn a_log_does_not_go_on_from_a_snapshot_with_an_earlier_term() {
+    let mut cluster = Cluster::new(3);
+    say(&mut cluster, 1, 2, append(2, Position::ORIGIN, &[entry(2, 1), entry(2, 2)], 2));
+    cluster.sync(2);
+    cluster.compact(2, 8);
+    say(&mut cluster, 1, 2, append(2, at(1, 1), &[entry(1, 66), entry(1, 67)], 2));
+    cluster.sync(2);
+    assert_eq!(cluster.raft(2).counters().nonsense, 1);
+    assert_eq!(cluster.raft(2).status().last.get(), 2);
+    cluster.restart(2);
+}
+
 /// Raft, figure 2: the leader's commit index counts as far as the logs were seen to agree, not to the end of this one.
 #[test]
 fn only_what_was_seen_to_agree_with_the_leader_is_committed() {
