@@ -86,6 +86,10 @@ pub(crate) fn open(
     if vouched.is_none_or(|batch| batch < extent.next_batch - 1) {
         rewrite_last_batch(&extent)?;
     }
+    if let Some(Partial { of, sectors, .. }) = &partial {
+        let io = |source| Error::io(&directory.path().join(names::partial(*of)), source);
+        sectors.rewrite(identity, *of).map_err(io)?;
+    }
     directory.sync().map_err(|source| Error::io(directory.path(), source))?;
     mark.write(extent.next_batch - 1)?;
     spares.refill();
@@ -233,7 +237,6 @@ fn read_snapshots(
     let name = names::partial(*of);
     // One whose header did not get to disk was never acknowledged.
     let Some(sectors) = resume(&**directory, &name, identity, *of)? else { return Ok(found) };
-    sectors.file.sync().map_err(|source| Error::io(&directory.path().join(name), source))?;
     let durable_bytes = sectors.bytes;
     found.durable.push((*of, durable_bytes));
     found.partial = Some(Partial { of: *of, sectors, durable_bytes, new: false });

@@ -58,6 +58,20 @@ impl Sectors {
         self.file.write_at(&header, 0)
     }
 
+    /// Writes again all that there is, and syncs it. A sync may have failed, and then the operating system takes it for
+    /// clean although it is not on disk; to sync it without writing it would do nothing.
+    pub(crate) fn rewrite(&self, identity: Identity, of: SnapshotId) -> io::Result<()> {
+        self.write_header(identity, of)?;
+        let (mut first, end) = (0, self.bytes.div_ceil(DATA_BYTES as u64));
+        while let Some(mut sectors) = read_sectors(&*self.file, first)?.filter(|_| first < end) {
+            let whole = (end - first).min(CHUNK_SECTORS as u64) as usize;
+            sectors.truncate(whole * SECTOR_BYTES);
+            self.file.write_at(&sectors, position(first))?;
+            first += CHUNK_SECTORS as u64;
+        }
+        self.file.sync()
+    }
+
     /// Writes `bytes` behind what there is. A failure changes nothing of that.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         if bytes.is_empty() {

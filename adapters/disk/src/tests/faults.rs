@@ -63,6 +63,25 @@ fn a_snapshot_whose_sync_failed_is_not_resumed() {
 }
 
 #[test]
+fn a_snapshot_whose_sync_failed_and_that_stayed_is_written_again_before_it_is_resumed() {
+    let disk = MemoryDisk::new();
+    let (mut log, _) = open(&disk).unwrap();
+    let of = SnapshotId { term: 1, index: 5, size: 2000 };
+    log.snapshot_write(of, 0, &[7; 1200]).unwrap();
+    // The sync fails, and so does the removal of the file.
+    disk.fail(Some(Fault { at: disk.changes(), kind: ErrorKind::Other, once: false }));
+    assert!(log.sync().is_err());
+    drop(log);
+    let disk = disk.copy();
+    let (log, _) = open(&disk).unwrap();
+    let resumed = log.snapshot_len(of);
+    drop(log);
+    // A crash that loses all that is not durable does not lose it any more.
+    let (log, _) = open(&disk.crashed(&mut |_| 0)).unwrap();
+    assert_eq!((resumed, log.snapshot_len(of)), (1200, 1200));
+}
+
+#[test]
 fn a_full_disk_refuses_a_record_and_loses_nothing() {
     let disk = MemoryDisk::new();
     let (mut log, _) = open(&disk).unwrap();
