@@ -86,10 +86,7 @@ pub(crate) fn open(
     if vouched.is_none_or(|batch| batch < extent.next_batch - 1) {
         rewrite_last_batch(&extent)?;
     }
-    if let Some(Partial { of, sectors, .. }) = &partial {
-        let io = |source| Error::io(&directory.path().join(names::partial(*of)), source);
-        sectors.rewrite(identity, *of).map_err(io)?;
-    }
+    let partial = go_on_with(&*directory, identity, partial)?;
     directory.sync().map_err(|source| Error::io(directory.path(), source))?;
     mark.write(extent.next_batch - 1)?;
     spares.refill();
@@ -256,6 +253,23 @@ fn resume(
         return Ok(None);
     }
     Sectors::resume(file, identity, of).map(Some).map_err(io)
+}
+
+/// Makes durable what there is of a snapshot that is coming in. One that is all there gets its name.
+fn go_on_with(
+    directory: &dyn Directory,
+    identity: Identity,
+    partial: Option<Partial>,
+) -> Result<Option<Partial>, Error> {
+    let Some(partial) = partial else { return Ok(None) };
+    let (of, name) = (partial.of, names::partial(partial.of));
+    let io = |source| Error::io(&directory.path().join(&name), source);
+    partial.sectors.rewrite(identity, of).map_err(io)?;
+    if partial.durable_bytes < of.size {
+        return Ok(Some(partial));
+    }
+    directory.rename(&name, &names::snapshot(of)).map_err(io)?;
+    Ok(None)
 }
 
 /// Removes what a crash left behind: files in the making, and what a durable restart made obsolete.

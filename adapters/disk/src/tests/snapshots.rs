@@ -45,6 +45,21 @@ fn a_snapshot_is_resumed_where_its_durable_part_ends() {
 }
 
 #[test]
+fn a_snapshot_that_is_all_there_is_whole_once_the_log_is_open() {
+    let disk = MemoryDisk::new();
+    let (mut log, _) = open(&disk).unwrap();
+    log.snapshot_write(OF, 0, &contents()).unwrap();
+    drop(log);
+    // The process died before the sync, and nothing that was written is lost.
+    let (mut log, recovered) = open(&disk.copy()).unwrap();
+    assert_eq!(recovered.snapshots, [(OF, OF.size)]);
+    let other = SnapshotId { index: 41, ..OF };
+    log.snapshot_write(other, 0, b"another").unwrap();
+    log.sync().unwrap();
+    assert_eq!(log.snapshot_read(OF, 0, 9999).unwrap(), contents());
+}
+
+#[test]
 fn a_crash_loses_no_byte_of_a_snapshot_that_was_synced() {
     let bytes = 1300;
     for seed in 0..200 {
