@@ -57,7 +57,8 @@ pub(crate) async fn run(listener: TcpListener, reception: Arc<Reception>) {
 impl Reception {
     async fn serve(self: Arc<Self>, mut stream: TcpStream, address: SocketAddr, slot: OwnedSemaphorePermit) {
         tune(&stream, self.limits.silence_time);
-        let greeted = timeout(self.limits.handshake_time, self.greet(&mut stream)).await;
+        let connection = Arc::new(Connection::default());
+        let greeted = timeout(self.limits.handshake_time, self.greet(&mut stream, &connection)).await;
         drop(slot);
         let from = match greeted.unwrap_or(Err(Mismatch::Silent)) {
             Ok(from) => from,
@@ -68,10 +69,6 @@ impl Reception {
         };
         self.tally.connections.add(1);
         info!(peer = %from, %address, "accepted");
-        let connection = Arc::new(Connection::default());
-        if let Some(old) = self.current.replace(from, Arc::clone(&connection)) {
-            old.close();
-        }
         let receiving = stream::receive(
             &mut stream,
             from,
@@ -91,11 +88,17 @@ impl Reception {
         self.current.remove(from, &connection);
     }
 
-    /// Hears hello, and answers it. Returns who is there.
-    async fn greet(&self, stream: &mut TcpStream) -> Result<NodeId, Mismatch> {
+    /// Hears hello, and answers it. Returns who is there, whose connection this is from now on.
+    async fn greet(&self, stream: &mut TcpStream, connection: &Arc<Connection>) -> Result<NodeId, Mismatch> {
         let mut bytes = [0; HELLO_BYTES];
         stream.read_exact(&mut bytes).await?;
         let (answer, judged) = hello::hear_hello(self.us, |node| self.known.contains(&node), &bytes)?;
+        // Before the answer: who has it may dial again, and that is the newer one.
+        if let Ok(from) = judged
+            && let Some(old) = self.current.replace(from, Arc::clone(connection))
+        {
+            old.close();
+        }
         stream.write_all(&answer).await?;
         judged
     }
