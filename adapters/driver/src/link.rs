@@ -77,6 +77,12 @@ impl<D: Departure> Link<D> {
         }
     }
 
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        lock(&self.outgoing).bytes.is_empty()
+    }
+
     /// Sees to it that what waits departs.
     pub fn flush(&self) {
         self.departure.depart(self);

@@ -71,7 +71,7 @@ pub enum StartError {
         /// What the operating system said.
         source: io::Error,
     },
-    /// The thread for storage could not be started.
+    /// A thread could not be started.
     Thread(io::Error),
     /// Storage could not be read.
     Storage(StorageError),
@@ -85,7 +85,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listen { address, source } => write!(f, "cannot listen on {address}: {source}"),
-            Self::Thread(source) => write!(f, "cannot start a thread for storage: {source}"),
+            Self::Thread(source) => write!(f, "cannot start a thread: {source}"),
             Self::Storage(error) => write!(f, "cannot read the storage: {error}"),
             Self::Fault(fault) => write!(f, "the node cannot be restored: {fault}"),
             Self::Restoring => f.write_str("restoring the machine panicked"),

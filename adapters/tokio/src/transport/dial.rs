@@ -20,8 +20,10 @@ use super::tune;
 pub(crate) struct Wakeup(Notify);
 
 impl Departure for Wakeup {
-    fn depart(&self, _: &Link<Self>) {
-        self.0.notify_one();
+    fn depart(&self, link: &Link<Self>) {
+        if !link.is_empty() {
+            self.0.notify_one();
+        }
     }
 }
 

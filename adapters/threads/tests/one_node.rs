@@ -1,0 +1,401 @@
+//! Claims about one node: its mailbox, its storage, its end.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use common::adder::{Adder, Busy, Event, Outcome, Request, Settings};
+use common::{CLUSTER, ONE, TWO, add_one, alone, ends, node, settings, soon, total, until};
+use quorate::NodeId;
+use quorate_threads::{Answer, Hub, Limits, MemoryDisk, Node, RequestError, StartError, StopReason, Storage};
+
+/// A node without peers, with these limits, whose disk takes its time.
+fn slow(limits: Limits, millis: u64) -> (Node<Adder>, MemoryDisk) {
+    let disk = MemoryDisk::default();
+    disk.set_sync_time(Duration::from_millis(millis));
+    (node(ONE, &[]).limits(limits).start(disk.open()).expect("it starts"), disk)
+}
+
+fn submit(node: &Node<Adder>) -> Answer<Adder> {
+    node.handle().submit(Request::Add(1)).expect("the node runs")
+}
+
+#[test]
+fn a_request_ends_in_its_outcome() {
+    let node = alone(&MemoryDisk::default());
+    assert_eq!((add_one(node.handle()), add_one(node.handle())), (1, 2));
+    assert_eq!(total(node.handle(), ONE), 2);
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_a_kill() {
+    let disk = MemoryDisk::default();
+    for life in 1..=5 {
+        let node = alone(&disk);
+        assert_eq!(add_one(node.handle()), life);
+        assert!(matches!(ends("kill", || node.kill()), StopReason::Killed));
+    }
+}
+
+#[test]
+fn a_dropped_node_stops_by_itself() {
+    let node = alone(&MemoryDisk::default());
+    let handle = node.handle().clone();
+    drop(node);
+    let stopped = handle.clone();
+    assert!(matches!(ends("stop", move || stopped.stopped()), StopReason::Killed));
+    assert!(matches!(handle.request(Request::Add(1)), Err(RequestError::NotTaken { .. })));
+}
+
+#[test]
+fn requests_in_flight_share_syncs() {
+    let (node, _) = slow(Limits::default(), 2);
+    let answers: Vec<_> = (0..500).map(|_| submit(&node)).collect();
+    for answer in answers {
+        soon("outcome", answer).expect("the node runs");
+    }
+    let counters = node.handle().counters();
+    assert_eq!(counters.records, 500);
+    assert!(counters.syncs < 100, "{} syncs for 500 requests", counters.syncs);
+}
+
+#[test]
+fn a_full_mailbox_gives_the_request_back_or_makes_it_wait() {
+    let (node, _) = slow(Limits { mailbox: 4, in_flight: 2, ..Limits::default() }, 50);
+    let handle = node.handle();
+    let mut answers: Vec<_> = (0..6).map(|_| submit(&node)).collect();
+    until("two requests in flight", || handle.counters().requests == 2);
+    while let Ok(answer) = handle.try_request(Request::Add(1)) {
+        answers.push(answer);
+        assert!(answers.len() <= 6, "more is taken than the mailbox holds");
+    }
+    match handle.try_request(Request::Add(5)) {
+        Err(RequestError::Full(Request::Add(5))) => {}
+        other => panic!("not given back: {other:?}"),
+    }
+    let total = answers.len() as u64;
+    assert_eq!(add_one(handle), total + 1, "a request that waits is taken after those before it");
+}
+
+#[test]
+fn slow_storage_leaves_requests_in_the_mailbox() {
+    let (node, _) = slow(Limits { mailbox: 4, storage_bytes: 1, ..Limits::default() }, 200);
+    let handle = node.handle();
+    // The first goes to the disk at once, the second waits for it.
+    let mut answers = Vec::new();
+    for taken in 1..=2 {
+        answers.push(submit(&node));
+        until("it is taken", || handle.counters().requests == taken);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    while let Ok(answer) = handle.try_request(Request::Add(1)) {
+        answers.push(answer);
+    }
+    assert_eq!((handle.counters().requests, answers.len()), (2, 2 + 4));
+    for answer in answers {
+        soon("outcome", answer).expect("the node runs");
+    }
+}
+
+#[test]
+fn a_busy_machine_gives_the_request_back_and_the_driver_does_not_try_again() {
+    let disk = MemoryDisk::default();
+    disk.set_sync_time(Duration::from_millis(50));
+    let settings = Settings { window: 1, ..settings(ONE, &[]) };
+    let node = Node::<Adder>::builder(CLUSTER, ONE, settings).start(disk.open()).expect("it starts");
+    let first = submit(&node);
+    match node.handle().request(Request::Add(7)) {
+        Err(RequestError::Refused(Busy(Request::Add(7)))) => {}
+        other => panic!("not given back: {other:?}"),
+    }
+    assert_eq!(first.wait().expect("the node runs"), Outcome::Added(1));
+    assert_eq!(node.handle().counters().refused, 1);
+}
+
+#[test]
+fn an_answer_that_is_late_can_be_waited_for_again() {
+    let (node, _) = slow(Limits::default(), 50);
+    let late = submit(&node).wait_timeout(Duration::from_millis(1)).expect_err("the disk takes longer");
+    assert_eq!(soon("outcome", late).expect("the node runs"), Outcome::Added(1));
+}
+
+#[test]
+fn requests_that_are_dropped_leave_nothing_behind() {
+    let (node, _) = slow(Limits { mailbox: 8, in_flight: 4, ..Limits::default() }, 20);
+    let handle = node.handle();
+    for _ in 0..50 {
+        // Dropped in the mailbox, or while the machine works on it.
+        if let Ok(answer) = handle.try_request(Request::Add(1)) {
+            drop(answer.wait_timeout(Duration::from_millis(1)));
+        }
+    }
+    let before = total(handle, ONE);
+    assert!(before < 50, "no request was dropped in time");
+    let sum = add_one(handle);
+    let counters = handle.counters();
+    assert!(counters.abandoned > 0 && counters.unclaimed > 0, "{counters:?}");
+    assert_eq!(counters.requests, counters.outcomes, "an outcome is missing: {counters:?}");
+    assert_eq!(sum, counters.requests, "a request had no effect, or two: {counters:?}");
+}
+
+#[test]
+fn a_failed_sync_stops_the_node_and_tells_everybody_why() {
+    let disk = MemoryDisk::default();
+    let node = alone(&disk);
+    assert_eq!(add_one(node.handle()), 1);
+    disk.set_broken(true);
+    match soon("request", submit(&node)) {
+        Err(RequestError::Stopped(StopReason::Storage(error))) => {
+            assert_eq!(error.to_string(), "the disk in memory was told to fail");
+        }
+        other => panic!("not told: {other:?}"),
+    }
+    disk.set_broken(false);
+    assert!(matches!(node.handle().stopped(), StopReason::Storage(_)), "it was tried again");
+    assert!(matches!(
+        node.handle().request(Request::Add(1)),
+        Err(RequestError::NotTaken { request: Request::Add(1), reason: StopReason::Storage(_) })
+    ));
+    assert_eq!(disk.contents().records.len(), 1, "what was not acknowledged is not there");
+}
+
+#[test]
+fn a_shutdown_answers_everybody_and_keeps_what_was_handed_over() {
+    let (node, disk) = slow(Limits { in_flight: 2, ..Limits::default() }, 100);
+    // One is being synced, one waits for that, three are in the mailbox.
+    let mut answers = Vec::new();
+    for taken in 1..=5 {
+        answers.push(submit(&node));
+        until("it is taken", || node.handle().counters().requests == taken.min(2));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let handle = node.handle().clone();
+    assert!(matches!(ends("shutdown", || node.shutdown()), StopReason::Shutdown));
+    let (mut taken, mut not_taken) = (0, 0);
+    for answer in answers {
+        match soon("answer", answer) {
+            Err(RequestError::Stopped(StopReason::Shutdown)) => taken += 1,
+            Err(RequestError::NotTaken { reason: StopReason::Shutdown, .. }) => not_taken += 1,
+            other => panic!("neither: {other:?}"),
+        }
+    }
+    assert_eq!((taken, not_taken), (2, 3));
+    assert_eq!(disk.contents().records.len(), 2);
+    assert!(matches!(handle.try_request(Request::Add(1)), Err(RequestError::NotTaken { .. })));
+}
+
+#[test]
+fn a_shutdown_under_load_from_many_threads_ends_each_of_their_requests() {
+    for _ in 0..20 {
+        let disk = MemoryDisk::default();
+        let node = node(ONE, &[])
+            .limits(Limits { mailbox: 4, ..Limits::default() })
+            .start(disk.open())
+            .expect("it starts");
+        let askers: Vec<_> = (0..16)
+            .map(|_| {
+                let handle = node.handle().clone();
+                // Until the node says that it stopped; more than one waits for the mailbox at any time.
+                std::thread::spawn(move || {
+                    let (mut known, mut unknown) = (0, 0);
+                    loop {
+                        match handle.request(Request::Add(1)) {
+                            Ok(_) => known += 1,
+                            Err(RequestError::Stopped(StopReason::Shutdown)) => unknown += 1,
+                            Err(RequestError::NotTaken { reason: StopReason::Shutdown, .. }) => break,
+                            Err(other) => panic!("neither: {other:?}"),
+                        }
+                    }
+                    (known, unknown)
+                })
+            })
+            .collect();
+        let handle = node.handle().clone();
+        until("there is load", || handle.counters().outcomes > 100);
+        let shutdowns: Vec<_> = (0..3)
+            .map(|_| {
+                let handle = node.handle().clone();
+                std::thread::spawn(move || handle.shutdown())
+            })
+            .collect();
+        assert!(matches!(ends("shutdown", || node.shutdown()), StopReason::Shutdown));
+        for shutdown in shutdowns {
+            assert!(matches!(ends("another", || shutdown.join()), Ok(StopReason::Shutdown)));
+        }
+        let (mut known, mut unknown) = (0, 0);
+        for asker in askers {
+            let counts = ends("asker", || asker.join()).expect("no panic");
+            (known, unknown) = (known + counts.0, unknown + counts.1);
+        }
+        let records = disk.contents().records.len();
+        assert!((known..=known + unknown).contains(&records), "{known} + {unknown} of {records}");
+    }
+}
+
+#[test]
+fn an_assertion_of_the_machine_stops_the_node_with_its_message_and_tells_all_who_wait() {
+    let (node, _) = slow(Limits { in_flight: 2, ..Limits::default() }, 100);
+    let first = submit(&node);
+    until("it is taken", || node.handle().counters().requests == 1);
+    let breaks = node.handle().submit(Request::Break).expect("the node runs");
+    let in_mailbox: Vec<_> = (0..3).filter_map(|_| node.handle().submit(Request::Add(1)).ok()).collect();
+    for answer in [first, breaks].into_iter().chain(in_mailbox) {
+        match soon("request", answer) {
+            Err(RequestError::Stopped(StopReason::Panicked(message))) => {
+                assert_eq!(message, "asked to break")
+            }
+            other => panic!("not told: {other:?}"),
+        }
+    }
+    assert!(matches!(node.handle().inspect(|_| ()), Err(StopReason::Panicked(_))));
+    assert!(matches!(node.handle().request(Request::Add(1)), Err(RequestError::NotTaken { .. })));
+    assert!(matches!(ends("shutdown", || node.shutdown()), StopReason::Panicked(_)));
+}
+
+#[test]
+fn a_storage_that_panics_stops_the_node() {
+    struct Breaks(Box<dyn Storage>);
+    impl Storage for Breaks {
+        fn load(&mut self) -> Result<quorate_threads::Contents, quorate_threads::StorageError> {
+            self.0.load()
+        }
+        fn append(&mut self, record: &[u8]) -> Result<(), quorate_threads::StorageError> {
+            self.0.append(record)
+        }
+        fn restart(
+            &mut self,
+            record: &[u8],
+            keep: Option<quorate::SnapshotId>,
+        ) -> Result<(), quorate_threads::StorageError> {
+            self.0.restart(record, keep)
+        }
+        fn put_piece(
+            &mut self,
+            of: quorate::SnapshotId,
+            offset: u64,
+            bytes: &[u8],
+        ) -> Result<(), quorate_threads::StorageError> {
+            self.0.put_piece(of, offset, bytes)
+        }
+        fn sync(&mut self) -> Result<(), quorate_threads::StorageError> {
+            panic!("asked to break")
+        }
+        fn read_snapshot(
+            &mut self,
+            of: quorate::SnapshotId,
+            offset: u64,
+            len: usize,
+        ) -> Result<Option<Vec<u8>>, quorate_threads::StorageError> {
+            self.0.read_snapshot(of, offset, len)
+        }
+        fn begin_snapshot(
+            &mut self,
+            of: quorate::SnapshotId,
+        ) -> Result<quorate_threads::SnapshotWriter, quorate_threads::StorageError> {
+            self.0.begin_snapshot(of)
+        }
+    }
+    let storage = Breaks(Box::new(MemoryDisk::default().open()));
+    let node = node(ONE, &[]).start(storage).expect("it starts");
+    match soon("request", submit(&node)) {
+        Err(RequestError::Stopped(StopReason::Panicked(message))) => {
+            assert_eq!(message, "the storage thread panicked");
+        }
+        other => panic!("not told: {other:?}"),
+    }
+}
+
+#[test]
+fn snapshots_are_written_read_and_loaded_beside_the_log() {
+    let disk = MemoryDisk::default();
+    let settings = Settings { snapshot_after: 10, ..settings(ONE, &[]) };
+    let start = || Node::<Adder>::builder(CLUSTER, ONE, settings.clone()).start(disk.open());
+    let node = start().expect("it starts");
+    let mut sum = 0;
+    while node.handle().counters().errands < 2 {
+        sum = add_one(node.handle());
+    }
+    until("the older snapshot is dropped", || disk.contents().snapshots.len() == 1);
+    let outcome = node.handle().request(Request::ReadSnapshot).expect("the node runs");
+    let Outcome::Bytes(bytes) = outcome else { panic!("no bytes") };
+    ends("shutdown", || node.shutdown());
+
+    let node = start().expect("it starts");
+    until("the snapshot is loaded", || node.handle().counters().errands == 1);
+    assert_eq!(add_one(node.handle()), sum + 1);
+    let loaded = node.handle().inspect(|adder| adder.loaded.clone()).expect("the node runs");
+    assert_eq!(loaded, Some(bytes));
+}
+
+#[test]
+fn records_that_cannot_be_restored_refuse_the_start() {
+    let disk = MemoryDisk::default();
+    let mut storage = disk.open();
+    storage.append(b"nonsense").expect("it works");
+    storage.sync().expect("it works");
+    let refused = node(ONE, &[]).start(disk.open());
+    assert!(matches!(refused, Err(StartError::Fault(_))), "{refused:?}");
+}
+
+#[test]
+fn events_that_end_no_request_reach_the_observer() {
+    let heard = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&heard);
+    let (hub, both) = (Hub::default(), [ONE, TWO]);
+    let observer = move |event: Event<'_>| {
+        if matches!(event, Event::Heard(ONE)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let one = node(ONE, &both).hub(&hub, both).start(MemoryDisk::default().open()).expect("it starts");
+    let two = node(TWO, &both).hub(&hub, both).observe(observer);
+    let _two = two.start(MemoryDisk::default().open()).expect("it starts");
+    assert_eq!(add_one(one.handle()), 1);
+    assert!(heard.load(Ordering::Relaxed) >= 1);
+}
+
+/// The threads of this process with such a name, and how often they were woken, as the system counts it.
+#[cfg(target_os = "linux")]
+fn threads_of(name: &str) -> (usize, u64) {
+    let (mut count, mut woken) = (0, 0);
+    for task in std::fs::read_dir("/proc/self/task").expect("Linux has it") {
+        // It may end meanwhile.
+        let Ok(status) = std::fs::read_to_string(task.expect("it is listed").path().join("status")) else {
+            continue;
+        };
+        let field =
+            |field: &str| status.lines().find_map(|line| line.strip_prefix(field)).unwrap_or_default().trim();
+        if field("Name:").contains(name) {
+            count += 1;
+            woken += field("voluntary_ctxt_switches:").parse::<u64>().expect("a number");
+        }
+    }
+    (count, woken)
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_idle_node_sleeps_and_a_stopped_one_leaves_no_thread_behind() {
+    let bind = || std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let (listener, silent) = (bind(), bind());
+    let address = listener.local_addr().expect("it is bound");
+    let peers = [(TWO, silent.local_addr().expect("it is bound").to_string())];
+    let builder = node(NodeId::new(9), &[]).peers(peers).listener(listener);
+    let node = builder.start(MemoryDisk::default().open()).expect("it starts");
+    assert_eq!(add_one(node.handle()), 1);
+    // One that shakes hands and says nothing; and the peer never answers.
+    let _stranger = std::net::TcpStream::connect(address).expect("it listens");
+    // The machine, its storage, who listens, who reads from the stranger.
+    until("all threads are there", || threads_of("-n9").0 == 4);
+    std::thread::sleep(Duration::from_millis(50));
+    let woken = threads_of("-n9").1;
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(threads_of("-n9").1, woken, "a thread looks again and again");
+    let start = Instant::now();
+    ends("shutdown", || node.shutdown());
+    assert_eq!(threads_of("-n9").0, 0);
+    assert!(start.elapsed() < Duration::from_secs(1), "it waited for who says nothing");
+    assert!(std::net::TcpStream::connect(address).is_err(), "it still listens");
+}
