@@ -19,7 +19,7 @@ pub struct Patience {
 impl Default for Patience {
     /// For a radio on which a frame takes a few milliseconds.
     fn default() -> Self {
-        Self { first: Duration::from_millis(60), longest: Duration::from_secs(1), tries: 3 }
+        Self { first: Duration::from_millis(40), longest: Duration::from_millis(160), tries: 2 }
     }
 }
 
