@@ -7,9 +7,11 @@
 #![forbid(unsafe_code)]
 
 mod antenna;
+mod flash;
 mod medium;
 mod modem;
 
 pub use antenna::{Air, Antenna};
+pub use flash::MemoryFlash;
 pub use medium::{Arrival, Conditions, Counters, Medium, OnAir, Station};
 pub use modem::Modem;

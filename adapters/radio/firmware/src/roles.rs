@@ -1,0 +1,5 @@
+//! What boards do.
+
+pub mod client;
+pub mod node;
+pub mod resource;

@@ -1,0 +1,202 @@
+//! A voter: one node of the lock service.
+
+use crate::board::{Board, Modem};
+use crate::exit::{Reason, stop};
+use crate::flash::HostFlash;
+use crate::report::line;
+use crate::{stack, uart};
+use core::time::Duration;
+use quorate::host::Blank;
+use quorate::lock::{Name, Owner, Table};
+use quorate::raft::{Role, Status};
+use quorate::replicated::Ticket;
+use quorate::space::Fixed;
+use quorate::{Fault, Instant, Replicated};
+use quorate_radio::remote::Desk;
+use quorate_radio::{Flash, FlashError, FlashOptions, Link, Node, RestoreError, Stopped, settings};
+
+/// Room for up to `VOTERS` voters: a window of 32 entries, snapshots in pieces that fit a frame, and four requests
+/// under way.
+pub type Space<const VOTERS: usize> = Fixed<VOTERS, 32, 64, 4>;
+/// The machine: a lock table of eight sessions, two locks and eight waiters with names of up to 32 bytes, which is the same on all voters.
+pub type Machine<const VOTERS: usize> = Replicated<Table<Space<VOTERS>, 8, 2, 8, 32>, Space<VOTERS>, 8, 4>;
+/// The link: as many other boards as there are voters and clients, half a kilobyte that waits, and messages of up to
+/// 320 bytes.
+pub type NodeLink = Link<12, 640, 320>;
+type Running<const VOTERS: usize> = Node<'static, Machine<VOTERS>, Modem, Flash<HostFlash>, 12, 640, 320>;
+
+/// Bytes of the longest record, and of the longest snapshot. A record holds the window when it restarts the log.
+const RECORD: u32 = 2_304;
+const SNAPSHOT: u32 = 2_048;
+/// Room for the longest of them, and of frames.
+pub const SCRATCH: usize = RECORD as usize;
+
+/// How often it reports what it does.
+const REPORT: Duration = Duration::from_millis(250);
+/// Turns at one moment, at most: more would keep it from looking at the clock.
+const TURNS: usize = 16;
+/// The lock whose holder is reported.
+const LOCK: &str = "pump";
+
+/// A voter that runs.
+pub struct Voter<const VOTERS: usize> {
+    board: Board,
+    node: Running<VOTERS>,
+    desk: Desk<Ticket, 4, 112>,
+    lock: Name<32>,
+    status: Option<Status>,
+    owner: Option<Owner>,
+    next_report: Instant,
+}
+
+/// Flash that was opened, and the life that this begins.
+#[must_use]
+pub fn open(board: &Board) -> (Flash<HostFlash>, u32) {
+    let flash = board.flash();
+    let pages = (flash.pages()) as u32;
+    let options = FlashOptions {
+        cluster: board.cluster,
+        node: board.id,
+        from: 0,
+        pages,
+        record_bytes: RECORD,
+        snapshot_bytes: SNAPSHOT,
+    };
+    match Flash::open(flash, options) {
+        Ok(flash) => {
+            let life = quorate_radio::Store::epoch(&flash);
+            (flash, life)
+        }
+        Err(error) => refuse(&error),
+    }
+}
+
+/// A machine that knows nothing yet, for the place where it stays.
+#[must_use]
+pub fn blank<const VOTERS: usize>(board: &Board) -> Blank<Machine<VOTERS>> {
+    let voters = board.voters();
+    if voters.len() > VOTERS {
+        stop(Reason::Arguments, "more-voters-than-this-image-has-room-for");
+    }
+    Blank::new(&settings(board.id, &voters), board.clock.now())
+}
+
+impl<const VOTERS: usize> Voter<VOTERS> {
+    /// A voter that goes on from what its flash holds.
+    #[must_use]
+    pub fn start(
+        board: Board,
+        modem: Modem,
+        (flash, life): (Flash<HostFlash>, u32),
+        machine: &'static mut Blank<Machine<VOTERS>>,
+        link: &'static mut NodeLink,
+        scratch: &'static mut [u8],
+    ) -> Option<Self> {
+        let mut node = Running::new(link, modem, flash, scratch);
+        match node.start(machine, board.seed(life)) {
+            Ok(()) => {}
+            Err(RestoreError::Store(error)) => refuse(&error),
+            Err(RestoreError::Fault(fault)) => refuse_records(fault),
+            Err(RestoreError::Scratch { .. }) => stop(Reason::Damaged, "a-record-is-too-long"),
+        }
+        let status = node.machine()?.status();
+        let line = line("boot").number("life", u64::from(life)).number("term", status.term.get());
+        drop(line.number("last", status.last.get()).number("applied", status.applied.get()));
+        let (lock, next_report) = (Name::new(LOCK)?, board.clock.now());
+        Some(Self { board, node, desk: Desk::default(), lock, status: None, owner: None, next_report })
+    }
+
+    /// Runs for ever.
+    pub fn run(&mut self) -> ! {
+        loop {
+            let now = self.board.clock.now();
+            self.board.check_life(now);
+            let next = self.turns(now);
+            self.report(now);
+            let next = next.map_or(self.next_report, |next| next.min(self.next_report));
+            self.board.clock.sleep(Some(next));
+        }
+    }
+
+    fn turns(&mut self, now: Instant) -> Option<Instant> {
+        for _ in 0..TURNS {
+            let desk = &mut self.desk;
+            let next = match self.node.turn(now, |told| drop(desk.tell(told))) {
+                Ok(next) => next,
+                Err(Stopped::Store(error)) => refuse(&error),
+                Err(Stopped::Fault(fault)) => refuse_records(fault),
+                Err(Stopped::Scratch { .. }) => stop(Reason::Damaged, "a-snapshot-is-too-long"),
+                Err(Stopped::Idle) => stop(Reason::Panicked, "no-machine"),
+                Err(Stopped::Radio(never)) => match never {},
+            };
+            let served = self.desk.serve(now, &mut self.node);
+            self.look();
+            if !served && next.is_none_or(|next| next > now) {
+                return next;
+            }
+        }
+        Some(now)
+    }
+
+    /// Reports at once who leads and who holds the lock.
+    fn look(&mut self) {
+        let Some(machine) = self.node.machine() else { return };
+        let (status, owner) = (machine.status(), machine.application().owner(&self.lock));
+        let led = |status: &Status| (status.role == Role::Leader).then_some(status.term);
+        if led(&status).is_some() && led(&status) != self.status.as_ref().and_then(led) {
+            drop(line("leader").number("term", status.term.get()).word("role", "leader"));
+        }
+        if owner != self.owner {
+            self.owner = owner;
+            let line = line("holder").maybe("holder", owner.map(|owner| owner.session.get()));
+            drop(line.maybe("token", owner.map(|owner| owner.token.get())));
+        }
+        let changed = |was: &Status| was.role != status.role || was.term != status.term;
+        if self.status.as_ref().is_none_or(changed) {
+            self.next_report = Instant::default();
+        }
+        self.status = Some(status);
+    }
+
+    fn report(&mut self, now: Instant) {
+        let (Some(status), true) = (&self.status, now >= self.next_report) else { return };
+        self.next_report = now.after(REPORT);
+        let role = match status.role {
+            Role::Follower if status.leader.is_some() => "follower",
+            Role::Follower => "waits",
+            Role::PreCandidate | Role::Candidate => "candidate",
+            Role::Leader => "leader",
+        };
+        let line = line("status").word("role", role).number("term", status.term.get());
+        let line = line.number("applied", status.applied.get());
+        let line = line.maybe("holder", self.owner.map(|owner| owner.session.get()));
+        let line = line.maybe("token", self.owner.map(|owner| owner.token.get()));
+        let counters = self.node.link().counters();
+        let line = line.number("sent", u64::from(counters.frames_sent));
+        let line = line.number("received", u64::from(counters.messages_heard));
+        let own = counters.dropped.total() - counters.dropped.overheard;
+        let malformed = self.node.dropped().malformed + self.desk.dropped();
+        let cut = self.node.radio().dropped();
+        let line = line.number("dropped", u64::from(own + malformed + cut));
+        drop(line.number("overrun", u64::from(uart::overrun())).number("stack", stack::deepest() as u64));
+    }
+}
+
+fn refuse<E>(error: &FlashError<E>) -> ! {
+    match error {
+        FlashError::Foreign { .. } => stop(Reason::Foreign, "the-flash-is-that-of-another-node"),
+        FlashError::Corrupt { .. } => stop(Reason::Damaged, "the-flash-is-damaged"),
+        FlashError::Version(_) => stop(Reason::Damaged, "the-flash-has-another-format"),
+        FlashError::NotEmpty { .. } => stop(Reason::Damaged, "the-flash-is-no-store"),
+        FlashError::Full => stop(Reason::Failed, "the-flash-is-full"),
+        FlashError::TooLong { .. } => stop(Reason::Failed, "a-record-or-a-snapshot-is-too-long"),
+        _ => stop(Reason::Failed, "the-flash-failed"),
+    }
+}
+
+fn refuse_records(fault: Fault) -> ! {
+    match fault {
+        Fault::Settings(why) => stop(Reason::Arguments, why),
+        _ => stop(Reason::Damaged, "the-records-contradict-each-other"),
+    }
+}
