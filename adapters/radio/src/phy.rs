@@ -47,16 +47,20 @@ impl Phy {
     /// How long a frame of so many bytes is on the air.
     #[must_use]
     pub const fn airtime(&self, bytes: usize) -> Duration {
-        Duration::from_micros(self.airtime_micros(bytes))
+        Duration::from_micros(self.airtime_micros(bytes) as u64)
     }
 
     /// The energy to send a frame of so many bytes, in nanojoules, of a radio that takes `milliwatts` while it sends.
     #[must_use]
     pub const fn energy(&self, bytes: usize, milliwatts: u32) -> u64 {
-        self.airtime_micros(bytes).saturating_mul(milliwatts as u64)
+        self.airtime_micros(bytes) as u64 * milliwatts as u64
     }
 
-    pub(crate) const fn airtime_micros(&self, bytes: usize) -> u64 {
-        (self.byte as u64).saturating_mul(bytes as u64).saturating_add(self.preamble as u64)
+    /// An hour and more is the longest.
+    pub(crate) const fn airtime_micros(&self, bytes: usize) -> u32 {
+        // No frame is longer than that, and the product of two halves of a word is cheap where words are short.
+        let bytes = if bytes > u16::MAX as usize { u16::MAX } else { bytes as u16 };
+        let micros = self.byte as u64 * bytes as u64 + self.preamble as u64;
+        if micros > u32::MAX as u64 { u32::MAX } else { micros as u32 }
     }
 }

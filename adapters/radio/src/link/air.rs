@@ -1,12 +1,15 @@
 //! When to send: one frame at a time, after a wait at random, within the share of the air.
 
-use super::config::{Backoff, Duty, LinkConfig, micros};
+use super::config::{Backoff, Duty, LinkConfig, micros, short_micros};
 use quorate::Rng;
+
+/// The largest exponent of a wait.
+pub(crate) const MOST_EXPONENT: u8 = 16;
 
 /// Whose turn it is on the air. Times are microseconds.
 pub(crate) struct Air {
     rng: Rng,
-    slot: u64,
+    slot: u32,
     shortest: u8,
     longest: u8,
     /// The exponent of the next wait.
@@ -22,7 +25,7 @@ impl Air {
         let budget = Budget::new(config.duty);
         Self {
             rng: Rng::new(seed),
-            slot: micros(slot),
+            slot: short_micros(slot),
             shortest,
             longest,
             exponent: shortest,
@@ -37,12 +40,11 @@ impl Air {
 
     /// Something waits, and nothing did before.
     pub fn on_first(&mut self, now: u64) {
-        let wait = self.wait();
-        self.next = self.next.max(now.saturating_add(wait));
+        self.next = self.next.max(now.saturating_add(self.wait()));
     }
 
     /// Whether a frame of at most so much airtime may be sent now; otherwise it may be tried when `next` says.
-    pub fn may_send(&mut self, now: u64, longest: u64) -> bool {
+    pub fn may_send(&mut self, now: u64, longest: u32) -> bool {
         let earliest = self.budget.earliest(longest);
         if earliest > now {
             self.next = earliest;
@@ -51,24 +53,25 @@ impl Air {
     }
 
     /// A frame goes out, `rest` is the radio's turnaround after it.
-    pub fn on_sent(&mut self, now: u64, airtime: u64, rest: u64) {
+    pub fn on_sent(&mut self, now: u64, airtime: u32, rest: u32) {
         self.budget.spend(now, airtime);
         self.exponent = self.shortest;
-        let wait = self.wait();
         // At least a microsecond, so that time passes even on a radio that costs nothing.
-        self.next = now.saturating_add(airtime.max(1)).saturating_add(rest).saturating_add(wait);
+        let busy = u64::from(airtime.max(1)) + u64::from(rest);
+        self.next = now.saturating_add(busy + self.wait());
     }
 
     /// Somebody else is on the air, or the radio failed.
     pub fn on_busy(&mut self, now: u64) {
         self.exponent = self.exponent.saturating_add(1).min(self.longest);
-        let wait = self.wait().saturating_add(self.slot.max(1));
-        self.next = now.saturating_add(wait);
+        let slot = u64::from(self.slot.max(1));
+        self.next = now.saturating_add(slot + self.wait());
     }
 
+    /// Less than 2^48: exponents are seen to be small.
+    #[inline(never)] // It is called from three places, and multiplies words that small chips have to put together.
     fn wait(&mut self) -> u64 {
-        let bound = self.slot.saturating_mul(1_u64.checked_shl(self.exponent.into()).unwrap_or(u64::MAX));
-        self.rng.below(bound)
+        self.rng.below(u64::from(self.slot) << self.exponent.min(MOST_EXPONENT))
     }
 }
 
@@ -79,7 +82,7 @@ impl Air {
 /// one number, and no division.
 struct Budget {
     /// How long a microsecond on the air takes to flow back, in 256ths of a microsecond; 0 is no limit.
-    cost: u64,
+    cost: u32,
     /// How long an empty bucket takes to fill.
     depth: u64,
     /// When the bucket is full.
@@ -91,26 +94,30 @@ impl Budget {
         Self { cost: cost(duty), depth: depth(duty), full: 0 }
     }
 
-    fn earliest(&self, airtime: u64) -> u64 {
-        let returns = airtime.saturating_mul(self.cost) >> 8;
-        self.full.saturating_add(returns).saturating_sub(self.depth)
+    fn earliest(&self, airtime: u32) -> u64 {
+        self.full.saturating_add(returns(airtime, self.cost)).saturating_sub(self.depth)
     }
 
-    fn spend(&mut self, now: u64, airtime: u64) {
-        let returns = airtime.saturating_mul(self.cost).saturating_add(255) >> 8;
-        self.full = self.full.max(now).saturating_add(returns);
+    fn spend(&mut self, now: u64, airtime: u32) {
+        self.full = self.full.max(now).saturating_add(returns(airtime, self.cost));
     }
+}
+
+/// How long so much airtime takes to flow back, rounded up.
+const fn returns(airtime: u32, cost: u32) -> u64 {
+    let returns = airtime as u64 * cost as u64;
+    (returns >> 8) + (returns & 0xFF != 0) as u64
 }
 
 /// Whether the bucket holds a frame of so many microseconds.
-pub(crate) fn holds(duty: Duty, airtime: u64) -> bool {
-    airtime.saturating_mul(cost(duty)) >> 8 <= depth(duty)
+pub(crate) fn holds(duty: Duty, airtime: u32) -> bool {
+    returns(airtime, cost(duty)) <= depth(duty)
 }
 
-fn cost(duty: Duty) -> u64 {
+fn cost(duty: Duty) -> u32 {
     match duty.permille {
         // 256 x 1000 x 9/8
-        share @ 1..1000 => 288_000_u32.div_ceil(share.into()).into(),
+        share @ 1..1000 => 288_000_u32.div_ceil(share.into()),
         _ => 0,
     }
 }
@@ -146,10 +153,10 @@ mod tests {
             let mut sent = Vec::new();
             for pause in idle.iter().copied().chain(core::iter::repeat_n(0, 200)) {
                 now = (now + u64::from(pause) * 1_000).max(air.next());
-                let airtime = rng.below(5_000) + 1;
+                let airtime = rng.below(5_000) as u32 + 1;
                 if air.may_send(now, 5_000) {
                     air.on_sent(now, airtime, 0);
-                    sent.push((now, airtime));
+                    sent.push((now, u64::from(airtime)));
                 }
             }
             let period = micros(duty.period);
@@ -180,7 +187,7 @@ mod tests {
     #[test]
     fn waits_grow_while_the_air_is_busy_and_no_further_than_said() {
         let mut air = air(Duty::UNLIMITED);
-        let slot = air.slot;
+        let slot = u64::from(air.slot);
         let mut longest = 0;
         for _ in 0..200 {
             air.on_busy(0);

@@ -1,7 +1,7 @@
 //! What a link has to be told.
 
 use super::Kind;
-use super::air::holds;
+use super::air::{MOST_EXPONENT, holds};
 use crate::Phy;
 use crate::frame::{Header, Piece};
 use core::fmt;
@@ -86,7 +86,7 @@ impl LinkConfig {
 
     pub(crate) fn check<const FRAME: usize>(&self) -> Result<(), Unsound> {
         let Backoff { shortest, longest, .. } = self.backoff;
-        if shortest > longest || longest > 16 {
+        if shortest > longest || longest > MOST_EXPONENT {
             return Err(Unsound("the exponents of the back-off are not in order, or above 16"));
         }
         if self.duty.permille == 0 || !holds(self.duty, self.phy.airtime_micros(FRAME)) {
@@ -161,4 +161,10 @@ impl core::error::Error for Unsound {}
 /// A span as whole microseconds, without the division of the standard library's own.
 pub(crate) const fn micros(span: Duration) -> u64 {
     span.as_secs().saturating_mul(1_000_000).saturating_add(span.subsec_micros() as u64)
+}
+
+/// The same, of at most an hour and more.
+pub(crate) const fn short_micros(span: Duration) -> u32 {
+    let micros = micros(span);
+    if micros > u32::MAX as u64 { u32::MAX } else { micros as u32 }
 }

@@ -159,10 +159,10 @@ impl<const PEERS: usize, const QUEUE: usize, const MESSAGE: usize, const FRAME: 
 
     fn on_sent(&mut self, now: u64, part: &Part, bytes: usize) {
         let airtime = self.config.phy.airtime_micros(bytes);
-        self.air.on_sent(now, airtime, self.config.phy.turnaround.into());
+        self.air.on_sent(now, airtime, self.config.phy.turnaround);
         one_more(&mut self.counters.frames_sent);
         self.counters.bytes_sent = self.counters.bytes_sent.saturating_add(bytes as u64);
-        self.counters.airtime_micros = self.counters.airtime_micros.saturating_add(airtime);
+        self.counters.airtime_micros = self.counters.airtime_micros.saturating_add(airtime.into());
         let Header { counter, piece, .. } = part.header;
         match piece {
             Some(Piece { back, index, last: false }) => {
