@@ -348,3 +348,14 @@ fn a_heartbeat_and_its_answer_are_a_frame_each() {
     // Three more once the counter of frames is in the millions.
     assert_eq!((bytes(&heartbeat()), bytes(&heartbeat_answer())), ((1, 31), (1, 23)));
 }
+
+#[test]
+fn a_message_of_more_than_128_pieces_is_refused_and_does_not_hold_up_the_next() {
+    let (mut one, mut two) = (link(1, 1), link(2, 1));
+    assert!(post(&mut one, 2, &message(600)));
+    assert!(post(&mut one, 2, &message(100)));
+    let (frames, _) = drain(&mut one, 16);
+    let heard: Vec<_> = frames.iter().filter_map(|frame| hear(&mut two, frame)).collect();
+    assert_eq!(heard, [(1, Kind::Peer, message(100))]);
+    assert_eq!(one.counters().refused, 1);
+}
