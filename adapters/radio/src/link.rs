@@ -66,7 +66,7 @@ pub struct Received<'a> {
 /// not, but for a piece after every fourth of them. Nothing replaces a message that waits as long as there is room: a
 /// link cannot know that a newer message says all that an older one said. Without room the oldest message of a
 /// [`Kind::Peer`] goes, first one for the same node: machines say again what still matters. What a client asked and
-/// what it is answered never gives way. A message that waits already, byte for byte, is not queued twice.
+/// what it is answered never gives way, and so is not taken up while such messages fill half of the room. A message that waits already, byte for byte, is not queued twice.
 ///
 /// ```
 /// use quorate::codec::Sink;
@@ -170,6 +170,9 @@ impl<const PEERS: usize, const QUEUE: usize, const MESSAGE: usize, const FRAME: 
         kind: Kind,
         put: impl Fn(&mut Room<'_>) -> Result<(), Full>,
     ) -> bool {
+        if kind != Kind::Peer && self.outgoing.of_clients() >= QUEUE / 2 {
+            return false;
+        }
         for _ in 0..=Outgoing::<QUEUE>::MOST {
             match self.outgoing.add((to, kind, now), MESSAGE, &put) {
                 Ok(added) => {

@@ -8,12 +8,18 @@ use core::time::Duration;
 /// use core::time::Duration;
 /// use quorate_radio::Phy;
 ///
-/// // A heartbeat of a three-node Raft is a frame of 30 bytes or less, its answer of 20.
-/// assert_eq!(Phy::IEEE_802_15_4.airtime(30), Duration::from_micros(1_216)); // 250 kbit/s
-/// assert_eq!(Phy::SUB_GHZ_50K.airtime(30), Duration::from_micros(7_040)); // 50 kbit/s
+/// // A heartbeat of Raft is a frame of 31 bytes, its answer of 23; with a tag of 44 and 36.
+/// let [fast, slow] = [Phy::IEEE_802_15_4, Phy::SUB_GHZ_50K]; // 250 and 50 kbit/s
+/// assert_eq!([31, 23].map(|bytes| fast.airtime(bytes).as_micros()), [1_248, 992]);
+/// assert_eq!([44, 36].map(|bytes| fast.airtime(bytes).as_micros()), [1_664, 1_408]);
+/// assert_eq!([31, 23].map(|bytes| slow.airtime(bytes).as_micros()), [7_200, 5_920]);
+/// assert_eq!([44, 36].map(|bytes| slow.airtime(bytes).as_micros()), [9_280, 8_000]);
 ///
-/// // At 30 mW while it sends: the energy of that heartbeat, in nanojoules.
-/// assert_eq!(Phy::IEEE_802_15_4.energy(30, 30), 36_480);
+/// // The energy of a heartbeat, in nanojoules, of radios that take 30 and 100 mW while they send.
+/// assert_eq!((fast.energy(31, 30), slow.energy(31, 100)), (37_440, 720_000));
+///
+/// // A leader of three at 1 % of the air may send its two heartbeats every 1.44 s at best.
+/// assert_eq!(slow.airtime(31) * 2 * 100, Duration::from_millis(1_440));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Phy {

@@ -224,10 +224,10 @@ fn without_room_the_oldest_message_of_a_peer_gives_way_and_an_answer_never() {
     assert!(post_at(&mut one, 0, 3, Kind::Peer, &[1; 400]));
     assert!(post_at(&mut one, 0, 2, Kind::Peer, &[2; 400]));
     assert!(post_at(&mut one, 0, 2, Kind::Peer, &[3; 300]), "the older one for the same node goes");
-    assert!(post_at(&mut one, 0, 2, Kind::Ask, &[4; 400]), "the other one goes");
-    assert!(!post_at(&mut one, 0, 2, Kind::Ask, &[5; 600]), "as the last, and it was not enough");
+    assert!(post_at(&mut one, 0, 2, Kind::Ask, &[4; 400]), "the newer one goes too");
+    assert!(!post_at(&mut one, 0, 2, Kind::Ask, &[5; 600]), "what is of clients has half of the room");
     let counters = *one.counters();
-    assert_eq!((counters.displaced, counters.refused), (3, 1));
+    assert_eq!((counters.displaced, counters.refused), (2, 1));
     let heard: Vec<_> = drain(&mut one, 300).0.iter().filter_map(|frame| hear(&mut two, frame)).collect();
     assert_eq!(heard, [(1, Kind::Answer, vec![0; 100]), (1, Kind::Ask, vec![4; 400])]);
 }
@@ -358,4 +358,68 @@ fn a_message_of_more_than_128_pieces_is_refused_and_does_not_hold_up_the_next() 
     let heard: Vec<_> = frames.iter().filter_map(|frame| hear(&mut two, frame)).collect();
     assert_eq!(heard, [(1, Kind::Peer, message(100))]);
     assert_eq!(one.counters().refused, 1);
+}
+
+#[test]
+fn what_is_old_does_not_disturb_a_message_that_is_being_put_together() {
+    let (mut one, mut two) = (link(1, 1), link(2, 1));
+    let (old, new) = (frames(&mut one, 2, &[1; 200], 127), frames(&mut one, 2, &[2; 200], 127));
+    assert_eq!(hear(&mut two, &new[0]), None);
+    assert_eq!(hear(&mut two, &old[0]), None);
+    assert_eq!(hear(&mut two, &old[1]), None);
+    assert_eq!(hear(&mut two, &new[1]), Some((1, Kind::Peer, vec![2; 200])));
+    assert_eq!(two.counters().dropped.orphans, 2);
+}
+
+#[test]
+fn the_older_message_for_the_same_node_gives_way_before_one_for_another() {
+    let (mut one, mut two, mut three) = (link(1, 1), link(2, 1), link(3, 1));
+    assert!(post(&mut one, 3, &[1; 400]));
+    assert!(post(&mut one, 2, &[2; 400]));
+    assert!(post(&mut one, 2, &[3; 400]));
+    let (frames, _) = drain(&mut one, 300);
+    let heard = |link: &mut Lines| frames.iter().filter_map(|frame| hear(link, frame)).collect::<Vec<_>>();
+    assert_eq!(heard(&mut three), [(1, Kind::Peer, vec![1; 400])]);
+    assert_eq!(heard(&mut two), [(1, Kind::Peer, vec![3; 400])]);
+}
+
+#[test]
+fn a_message_of_which_a_piece_left_does_not_give_way() {
+    let (mut one, mut two) = (link(1, 1), link(2, 1));
+    let mut radio = Kept::new(127);
+    assert!(post(&mut one, 2, &[1; 300]));
+    one.transmit(one.deadline().expect("it waits"), &mut radio).expect("never fails");
+    for number in 2..=4 {
+        assert!(post(&mut one, 2, &[number; 400]));
+    }
+    radio.sent.extend(drain(&mut one, 127).0);
+    let heard: Vec<_> = radio.sent.iter().filter_map(|frame| hear(&mut two, frame)).collect();
+    assert_eq!(heard, [(1, Kind::Peer, vec![1; 300]), (1, Kind::Peer, vec![4; 400])]);
+}
+
+#[test]
+fn clients_take_no_more_than_half_of_the_room_and_one_message() {
+    let mut one = link(1, 1);
+    let taken = (0..100).filter(|&number| post_at(&mut one, 0, 2, Kind::Answer, &[number; 32])).count();
+    assert!((10..=11).contains(&taken), "{taken} of 51 bytes each, in 1024");
+    assert!(post(&mut one, 2, &[0; 400]), "and the machine is heard");
+    assert_eq!(one.counters().displaced, 0);
+}
+
+#[test]
+fn messages_come_whole_from_a_radio_whose_frames_become_shorter() {
+    let (mut one, mut two) = (link(1, 1), link(2, 1));
+    let mut radio = Kept::new(127);
+    for number in 0..5 {
+        assert!(post(&mut one, 2, &[number; 100]));
+    }
+    assert!(post(&mut one, 2, &[9; 300]));
+    for _ in 0..5 {
+        one.transmit(one.deadline().expect("more waits"), &mut radio).expect("never fails");
+    }
+    // A piece has left, and what is before it in the queue does not fit a frame any more.
+    radio.sent.extend(drain(&mut one, 64).0);
+    let heard: Vec<_> = radio.sent.iter().filter_map(|frame| hear(&mut two, frame)).collect();
+    assert_eq!(heard.len(), 6);
+    assert!(heard.contains(&(1, Kind::Peer, vec![9; 300])) && heard.contains(&(1, Kind::Peer, vec![4; 100])));
 }

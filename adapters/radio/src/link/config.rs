@@ -19,7 +19,8 @@ pub struct LinkConfig {
     pub cluster: ClusterId,
     /// This node, or client. A small number takes fewer bytes.
     pub id: NodeId,
-    /// The life of this node: a number kept in flash that grows with each boot.
+    /// The life of this node: a number kept in flash that grows with each boot. Others do not hear a life that is older
+    /// than what they have heard, so a node whose flash is lost needs another id, as it does without its records.
     pub epoch: u32,
     /// How long frames are on the air.
     pub phy: Phy,

@@ -102,6 +102,12 @@ impl<const BYTES: usize> Outgoing<BYTES> {
         })
     }
 
+    /// How many bytes the messages from and for clients take.
+    pub fn of_clients(&self) -> usize {
+        let theirs = self.iter().filter(|waiting| waiting.kind != Kind::Peer);
+        theirs.fold(0, |sum: usize, waiting| sum.saturating_add(HEAD).saturating_add(waiting.len()))
+    }
+
     /// The bytes of a message.
     pub fn message(&self, of: &Waiting) -> &[u8] {
         let start = of.at.saturating_add(HEAD);

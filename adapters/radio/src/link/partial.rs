@@ -133,3 +133,38 @@ impl<const MESSAGE: usize> Place<MESSAGE> {
         Ok(Some(&self.bytes))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quorate::ClusterId;
+
+    fn header(kind: Kind, counter: u64) -> Header {
+        let (cluster, from, to) = (ClusterId::new(7), NodeId::new(1), NodeId::new(2));
+        Header { sealed: false, kind, cluster, from, to, epoch: 1, counter, piece: None }
+    }
+
+    #[test]
+    fn a_piece_of_another_kind_is_of_another_message() {
+        let (mut partials, mut incomplete) = (Partials::<64, 1>::new(100), 0);
+        let mut take = |kind, counter, index| {
+            let piece = Piece { back: u64::from(index), index, last: index == 1 };
+            partials
+                .take(0, &header(kind, counter), piece, b"piece", &mut incomplete)
+                .map(|message| message.is_some())
+        };
+        assert_eq!(take(Kind::Peer, 5, 0), Ok(false));
+        assert_eq!(take(Kind::Answer, 6, 1), Err(Dropped::Orphan));
+        assert_eq!(incomplete, 1);
+    }
+
+    #[test]
+    fn the_first_piece_is_the_one_with_none_before_it() {
+        let (mut partials, mut incomplete) = (Partials::<64, 1>::new(100), 0);
+        for (back, index) in [(1, 0), (0, 1)] {
+            let piece = Piece { back, index, last: true };
+            let taken = partials.take(0, &header(Kind::Peer, 5), piece, b"piece", &mut incomplete);
+            assert_eq!(taken, Err(Dropped::Damaged));
+        }
+    }
+}

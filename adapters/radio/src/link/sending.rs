@@ -83,7 +83,7 @@ impl<const PEERS: usize, const QUEUE: usize, const MESSAGE: usize, const FRAME: 
             if now.saturating_sub(oldest.since) <= lifetime {
                 return;
             }
-            self.leave(&oldest);
+            self.outgoing.remove(&oldest);
             one_more(&mut self.counters.expired);
         }
     }
@@ -171,22 +171,15 @@ impl<const PEERS: usize, const QUEUE: usize, const MESSAGE: usize, const FRAME: 
                 self.outgoing.begin(&part.of);
                 return;
             }
-            Some(_) => {}
+            Some(_) => self.train.gave_way = 0,
             None => self.train.gave_way = self.train.gave_way.saturating_add(1),
         }
-        self.leave(&part.of);
+        self.outgoing.remove(&part.of);
         one_more(&mut self.counters.messages_sent);
     }
 
     fn refuse(&mut self, waiting: &Waiting) {
-        self.leave(waiting);
-        one_more(&mut self.counters.refused);
-    }
-
-    fn leave(&mut self, waiting: &Waiting) {
-        if waiting.begun {
-            self.train = Train::default();
-        }
         self.outgoing.remove(waiting);
+        one_more(&mut self.counters.refused);
     }
 }
