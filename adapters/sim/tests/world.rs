@@ -32,6 +32,25 @@ fn a_seed_gives_the_same_run_in_every_build() {
     assert_eq!(digests, [12756977293847500369, 16707239747680239974, 16624970198699734212]);
 }
 
+fn taped(tape: &[u8], hasty: bool) -> Result<Report, Violation> {
+    let mut chance = Chance::taped(1, tape.to_vec());
+    let faults = Faults { duration: Duration::from_millis(500), ..Faults::drawn(&mut chance) };
+    World::<Register, _>::decided_by(chance, 1, 3, faults, Watch::of(hasty)).run()
+}
+
+#[test]
+fn a_tape_decides_a_run_as_a_seed_does() {
+    let tapes: Vec<Vec<u8>> =
+        (0..8).map(|step| (0..4_000_u32).map(|at| (at * step) as u8).collect()).collect();
+    let digests: Vec<u64> = tapes.iter().map(|tape| taped(tape, false).expect("sound").digest).collect();
+    assert_eq!(
+        digests,
+        tapes.iter().map(|tape| taped(tape, false).expect("sound").digest).collect::<Vec<_>>()
+    );
+    assert!((1..8).all(|at| !digests[..at].contains(&digests[at])), "two tapes gave one run");
+    assert!(tapes.iter().any(|tape| taped(tape, true).is_err()), "no tape finds what is wrong");
+}
+
 #[test]
 fn two_seeds_give_two_runs() {
     assert_ne!(run(1, drawn(1), false), run(2, drawn(2), false));
