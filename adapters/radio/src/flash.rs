@@ -53,9 +53,10 @@ impl FlashOptions {
         pages::<F>(entry_bytes::<F>(self.record_bytes.saturating_add(KEEP_BYTES as u32)))
     }
 
-    /// A snapshot that comes in takes more room than one that is made here: each piece is an entry.
+    /// A snapshot that comes in takes more room than one that is made here: each piece is an entry, and each life that
+    /// it comes in begins a page.
     const fn snapshot_pages<F: NorFlash>(&self) -> u32 {
-        1 + pages::<F>(entry_bytes::<F>(self.snapshot_bytes.saturating_add(self.snapshot_bytes / 2)))
+        2 + pages::<F>(entry_bytes::<F>(self.snapshot_bytes.saturating_add(self.snapshot_bytes / 2)))
     }
 
     /// How many pages the log may take together with a restart.
@@ -227,7 +228,7 @@ impl<F: NorFlash> Store for Flash<F> {
         let base = writer.base;
         let first = writer.medium.newest(&|page| page.chain == 0 && page.serial == base);
         let Some((page, header)) = first.map_err(RestoreError::Store)? else { return Err(gone) };
-        let mut cursor = writer.medium.enter(page, header, writer.epoch).map_err(RestoreError::Store)?;
+        let mut cursor = writer.medium.enter(page, header).map_err(RestoreError::Store)?;
         let mut skip = if header.kind == Kind::Restart { KEEP_BYTES } else { 0 };
         while let Some(entry) =
             writer.medium.entry(&mut cursor, skip as u32, scratch).map_err(RestoreError::Store)?

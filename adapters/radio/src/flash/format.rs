@@ -91,6 +91,11 @@ impl Header {
         bytes.bytes
     }
 
+    /// Whether this page was put behind another.
+    pub(super) const fn follows(&self, other: &Self) -> bool {
+        self.chain == other.chain && self.prev == other.serial && self.serial > other.serial
+    }
+
     /// What a page begins with.
     pub(super) fn find(bytes: &[u8; HEADER_BYTES], ours: Identity) -> Found {
         let sum = |to: usize| bytes.get(..to).map(Sum::of);

@@ -108,11 +108,11 @@ impl<F: NorFlash> Medium<F> {
         self.flash.erase(from, to).map_err(FlashError::Device)
     }
 
-    /// Whether nothing was ever written from `at` to the end of a page.
-    pub(super) fn is_blank(&mut self, page: u32, mut at: u32) -> Result<bool, F> {
+    /// Whether nothing was ever written from `at` to `end` of a page.
+    pub(super) fn is_blank(&mut self, page: u32, mut at: u32, end: u32) -> Result<bool, F> {
         let mut piece = [0; PIECE];
-        while at < F::ERASE_SIZE as u32 {
-            let len = (PIECE as u32).min(F::ERASE_SIZE as u32 - at) as usize;
+        while at < end {
+            let len = (PIECE as u32).min(end - at) as usize;
             let piece = piece.get_mut(..len).unwrap_or_default();
             self.read(page, at, piece)?;
             if piece.iter().any(|byte| *byte != 0xFF) {

@@ -14,49 +14,96 @@ use super::writer::Writer;
 use embedded_storage::nor_flash::NorFlash;
 use quorate::SnapshotId;
 
+/// Where the log begins.
+struct Base {
+    /// Its first page.
+    serial: u32,
+    /// Behind the restart, if there is one.
+    cursor: Cursor,
+    keep: Option<SnapshotId>,
+}
+
+/// The newer of two pages.
+fn newer(than: Option<(u32, Header)>, page: u32, header: Header) -> Option<(u32, Header)> {
+    than.filter(|(_, than)| (than.epoch, than.serial) > (header.epoch, header.serial))
+        .or(Some((page, header)))
+}
+
 impl<F: NorFlash> Writer<F> {
-    /// Begins a life. A snapshot that comes in is given up if it has `snapshot_pages` already and is not whole.
+    /// Begins a life. A snapshot that comes in is let go if it has `snapshot_pages` already and is not whole.
     pub(super) fn open(medium: Medium<F>, snapshot_pages: u32) -> Result<Self, F> {
         let mut writer = Self::new(medium);
         let top = match writer.survey()? {
             Some(top) => top,
             None => writer.format()?,
         };
-        let base = writer.find_base(top.1)?;
-        let (tail, keep) = writer.find_tail(base, top.1.epoch)?;
-        writer.base = base.1.serial;
-        writer.find_snapshots(keep, snapshot_pages)?;
+        let base = writer.find_base(top)?;
+        writer.base = base.serial;
+        let tail = writer.find_tail(base.cursor)?;
+        let tails = writer.find_snapshots(base.keep, snapshot_pages)?;
+        writer.clean(top.1.epoch)?;
         writer.epoch = top.1.epoch.checked_add(1).ok_or(FlashError::Full)?;
         writer.log_pages = tail.pages;
         writer.log = writer.resume(&tail, Kind::Log)?;
         for slot in [INCOMING, MADE] {
-            writer.resume_snapshot(slot)?;
+            let Some(tail) = tails.get(slot).and_then(Option::as_ref) else { continue };
+            let head = writer.resume(tail, tail.header.kind)?;
+            if let Some(Some(held)) = writer.held.get_mut(slot) {
+                held.head = Some(head);
+            }
         }
         Ok(writer)
     }
 
     /// Looks at all pages: whose they are, and which were begun last. The last one of the log, if any.
     fn survey(&mut self) -> Result<Option<(u32, Header)>, F> {
+        let (mut top, mut latest) = (None, None);
         for page in 0..self.medium.pages {
             match self.medium.find(page)? {
                 Found::Foreign(theirs) => {
                     return Err(FlashError::Foreign { cluster: theirs.cluster, node: theirs.node });
                 }
                 Found::Version(version) => return Err(FlashError::Version(version)),
-                Found::Ours(_) | Found::Nothing => {}
+                Found::Ours(header) => {
+                    latest = newer(latest, page, header);
+                    if header.chain == 0 {
+                        top = newer(top, page, header);
+                    }
+                }
+                Found::Nothing => {}
             }
         }
-        if let Some((page, header)) = self.medium.newest(&|_| true)? {
+        if let Some((page, header)) = latest {
             (self.latest, self.serial) = (page, header.serial.checked_add(1).ok_or(FlashError::Full)?);
         }
-        self.medium.newest(&|header| header.chain == 0)
+        Ok(top)
+    }
+
+    /// Erases what does not count and could be taken to count another time: what is torn may be read now so, now so.
+    fn clean(&mut self, epoch: u32) -> Result<(), F> {
+        for page in 0..self.medium.pages {
+            let is_void = match self.medium.find(page)? {
+                // A page of a life that never began would stand in the place of one that did.
+                Found::Nothing => !self.medium.is_blank(page, 0, HEADER_BYTES as u32)?,
+                Found::Ours(header) if header.serial >= self.serial && header.epoch >= epoch => true,
+                // A snapshot that was not whole, or that another replaced.
+                Found::Ours(header) => {
+                    header.chain != 0 && header.serial > self.base && !self.is_live(&header)
+                }
+                Found::Foreign(_) | Found::Version(_) => false,
+            };
+            if is_void {
+                self.medium.erase(page)?;
+            }
+        }
+        Ok(())
     }
 
     /// Begins a store where there was none. A power cut here leaves a part of one header, and nothing else.
     fn format(&mut self) -> Result<(u32, Header), F> {
         for page in 0..self.medium.pages {
             let at = if page == 0 { HEADER_BYTES as u32 } else { 0 };
-            if !self.medium.is_blank(page, at)? {
+            if !self.medium.is_blank(page, at, F::ERASE_SIZE as u32)? {
                 return Err(FlashError::NotEmpty { page });
             }
         }
@@ -65,49 +112,53 @@ impl<F: NorFlash> Writer<F> {
         Ok((head.page, head.header))
     }
 
-    /// The page in which the log begins: that of the newest restart, or the first of all.
-    fn find_base(&mut self, top: Header) -> Result<(u32, Header), F> {
-        let (mut serial, mut epoch) = (top.serial, top.epoch);
+    /// Where the log begins, behind the newest restart or on the first page of all; and the snapshot it goes on from.
+    ///
+    /// What is torn may be read now so, now so: each entry that decides something is read once.
+    fn find_base(&mut self, top: (u32, Header)) -> Result<Base, F> {
+        let (mut page, mut header) = top;
         for _ in 0..self.medium.pages {
-            let wanted = |page: &Header| page.chain == 0 && page.serial == serial && page.epoch <= epoch;
-            let Some((page, header)) = self.medium.newest(&wanted)? else {
-                return Err(FlashError::Corrupt { page: 0, evidence: "a page of the log is gone" });
-            };
-            if header.prev == 0 {
-                return Ok((page, header));
-            }
+            let mut cursor = self.medium.enter(page, header)?;
             if header.kind == Kind::Restart {
-                let mut cursor = self.medium.enter(page, header, top.epoch)?;
-                let found = self.medium.entry(&mut cursor, 0, &mut [])?;
+                let mut keep = [0; KEEP_BYTES];
+                let found = self.medium.entry(&mut cursor, 0, &mut keep)?;
                 if found.is_some_and(|found| found.kind == entry::RESTART) {
-                    return Ok((page, header));
+                    return Ok(Base { serial: header.serial, cursor, keep: take_keep(&keep) });
                 }
+            } else if header.prev == 0 {
+                return Ok(Base { serial: header.serial, cursor, keep: None });
             }
-            (serial, epoch) = (header.prev, header.epoch);
+            let wanted =
+                |page: &Header| page.chain == 0 && page.serial == header.prev && page.epoch <= header.epoch;
+            let earlier = self.medium.newest(&wanted)?;
+            let gone = FlashError::Corrupt { page, evidence: "the page before it is gone" };
+            (page, header) = earlier.ok_or(gone)?;
         }
         Err(FlashError::Corrupt { page: 0, evidence: "the log has no beginning" })
     }
 
-    /// Where the log ends, and the snapshot that it goes on from.
-    fn find_tail(&mut self, base: (u32, Header), newest: u32) -> Result<(Cursor, Option<SnapshotId>), F> {
-        let mut cursor = self.medium.enter(base.0, base.1, newest)?;
-        let mut keep = [0; KEEP_BYTES];
-        if base.1.kind == Kind::Restart {
-            self.medium.entry(&mut cursor, 0, &mut keep)?;
-        }
+    /// Where the log ends.
+    fn find_tail(&mut self, mut cursor: Cursor) -> Result<Cursor, F> {
         while let Some(found) = self.medium.entry(&mut cursor, 0, &mut [])? {
             if found.kind != entry::RECORD {
                 return Err(FlashError::Corrupt { page: cursor.page, evidence: "an entry is none of a log" });
             }
         }
-        if cursor.next.is_none() && self.medium.is_marked(cursor.page, Medium::<F>::END)? {
+        let follower = self.medium.newest(&|page| page.follows(&cursor.header))?;
+        if follower.is_none() && self.medium.is_marked(cursor.page, Medium::<F>::END)? {
             return Err(FlashError::Corrupt { page: cursor.page, evidence: "the page behind it is gone" });
         }
-        Ok((cursor, take_keep(&keep)))
+        Ok(cursor)
     }
 
-    /// Finds the snapshot to keep, and those that were begun since.
-    fn find_snapshots(&mut self, keep: Option<SnapshotId>, snapshot_pages: u32) -> Result<(), F> {
+    /// Finds the snapshot to keep, and the newest of those that were begun since; and where they go on. One that comes in
+    /// and could not be ended for want of room is let go.
+    fn find_snapshots(
+        &mut self,
+        keep: Option<SnapshotId>,
+        snapshot_pages: u32,
+    ) -> Result<[Option<Cursor>; SLOTS], F> {
+        let mut tails = [None; SLOTS];
         for page in 0..self.medium.pages {
             let Found::Ours(header) = self.medium.find(page)? else { continue };
             if header.chain == 0 || header.chain != header.serial {
@@ -121,34 +172,26 @@ impl<F: NorFlash> Writer<F> {
                 Kind::Image if header.serial > self.base && held.is_whole() => MADE,
                 Kind::Log | Kind::Restart | Kind::Incoming | Kind::Image => continue,
             };
-            // One that cannot be ended for want of room begins anew.
-            let fits = held.is_whole() || held.pages < snapshot_pages;
-            if let Some(place) = self.held.get_mut(slot).filter(|_| fits)
+            if let (Some(place), Some(tail)) = (self.held.get_mut(slot), tails.get_mut(slot))
                 && place.is_none_or(|other| other.chain < held.chain)
             {
-                *place = Some(held);
+                (*place, *tail) = (Some(held), Some(found.tail));
             }
         }
-        let [kept, ..]: &[_; SLOTS] = &self.held;
+        let ([kept, incoming, _], [_, tail, _]) = (&mut self.held, &mut tails);
         if keep.is_some() && kept.is_none() {
             return Err(FlashError::Corrupt {
                 page: 0,
                 evidence: "the snapshot that counts is damaged or gone",
             });
         }
-        Ok(())
-    }
-
-    /// Gives what was found of a snapshot this life's page, as for the log.
-    fn resume_snapshot(&mut self, slot: usize) -> Result<(), F> {
-        let Some(held) = self.held.get(slot).copied().flatten() else { return Ok(()) };
-        let first = self.medium.newest(&|page| page.serial == held.chain && page.chain == held.chain)?;
-        let Some((page, header)) = first else { return Ok(()) };
-        let Some(found) = self.medium.snapshot(page, header)? else { return Ok(()) };
-        let head = self.resume(&found.tail, header.kind)?;
-        if let Some(Some(held)) = self.held.get_mut(slot) {
-            held.head = Some(head);
+        let used = |tail: &Cursor| tail.pages - u32::from(Medium::<F>::is_idle(tail));
+        if tail
+            .take_if(|tail| used(tail) >= snapshot_pages && incoming.is_some_and(|it| !it.is_whole()))
+            .is_some()
+        {
+            *incoming = None;
         }
-        Ok(())
+        Ok(tails)
     }
 }

@@ -47,8 +47,7 @@ pub(super) struct Found {
 impl<F: NorFlash> Medium<F> {
     /// Reads a snapshot through from its first page. Damage shortens it.
     pub(super) fn snapshot(&mut self, page: u32, header: Header) -> Result<Option<Found>, F> {
-        let last = self.newest(&|page| page.chain == header.chain)?;
-        let mut tail = self.enter(page, header, last.map_or(header.epoch, |(_, last)| last.epoch))?;
+        let mut tail = self.enter(page, header)?;
         let mut name = [0; KEEP_BYTES];
         let named = undamaged(self.entry(&mut tail, 0, &mut name))?;
         let of = named.filter(|named| named.kind == entry::NAME).and_then(|_| take_keep(&name));
@@ -125,7 +124,7 @@ impl<F: NorFlash> Writer<F> {
         let missing = FlashError::Corrupt { page: 0, evidence: "a snapshot is gone" };
         let first = self.medium.newest(&|page| page.chain == chain && page.serial == chain)?;
         let Some((page, header)) = first else { return Err(missing) };
-        let mut cursor = self.medium.enter(page, header, self.epoch)?;
+        let mut cursor = self.medium.enter(page, header)?;
         let end = u64::from(offset) + into.len() as u64;
         let mut at = 0_u32;
         self.medium.entry(&mut cursor, 0, &mut [])?;

@@ -1,7 +1,7 @@
 //! Reading entries along a chain of pages.
 
 use super::error::FlashError;
-use super::format::{Header, Sum};
+use super::format::{Header, Kind, Sum};
 use super::medium::{Medium, PIECE, Result};
 use embedded_storage::nor_flash::NorFlash;
 
@@ -16,9 +16,7 @@ pub(super) struct Cursor {
     pub(super) at: u32,
     /// Where the page ends, as the next one says.
     limit: u32,
-    pub(super) next: Option<u32>,
-    /// The life of the chain's last page: what was written in an earlier one was looked through when this one began.
-    newest: u32,
+    next: Option<(u32, Header)>,
     /// How many pages were entered.
     pub(super) pages: u32,
 }
@@ -32,29 +30,30 @@ pub(super) struct Entry {
 
 impl<F: NorFlash> Medium<F> {
     /// Begins to read at a page.
-    pub(super) fn enter(&mut self, page: u32, header: Header, newest: u32) -> Result<Cursor, F> {
-        let follows = |next: &Header| {
-            next.chain == header.chain && next.prev == header.serial && next.serial > header.serial
-        };
+    pub(super) fn enter(&mut self, page: u32, header: Header) -> Result<Cursor, F> {
+        // A restart begins a log; one that is met on the way was torn.
+        let follows = |next: &Header| next.follows(&header) && next.kind != Kind::Restart;
         let next = self.newest(&follows)?;
         let limit = next.map_or(Self::END, |(_, next)| next.prev_end.clamp(Self::BODY, Self::END));
-        Ok(Cursor { page, header, at: Self::BODY, limit, next: next.map(|(page, _)| page), newest, pages: 1 })
+        Ok(Cursor { page, header, at: Self::BODY, limit, next, pages: 1 })
     }
 
     /// Goes on to the next page, if there is one.
     fn cross(&mut self, cursor: &mut Cursor) -> Result<bool, F> {
-        let Some(page) = cursor.next else { return Ok(false) };
-        let super::format::Found::Ours(header) = self.find(page)? else {
-            return Err(FlashError::Corrupt { page, evidence: "its header is read now so, now so" });
-        };
-        *cursor =
-            Cursor { pages: cursor.pages.saturating_add(1), ..self.enter(page, header, cursor.newest)? };
+        let Some((page, header)) = cursor.next else { return Ok(false) };
+        *cursor = Cursor { pages: cursor.pages.saturating_add(1), ..self.enter(page, header)? };
         Ok(true)
     }
 
-    /// Whether an entry that was not marked as whole was seen to be so when this life, or this page, began.
+    /// Whether nothing that counts lies in the page, so that it need not count either.
+    pub(super) const fn is_idle(cursor: &Cursor) -> bool {
+        cursor.at == Self::BODY && cursor.header.prev != 0
+    }
+
+    /// Whether the page that follows says of what is here that it was right: it was begun by a later life, which looked,
+    /// or behind the end of an entry.
     fn is_vouched(cursor: &Cursor) -> bool {
-        cursor.header.epoch < cursor.newest || cursor.limit < Self::END
+        cursor.next.is_some_and(|(_, next)| next.epoch > cursor.header.epoch) || cursor.limit < Self::END
     }
 
     /// Reads the next entry, of which the bytes from `skip` on go into `into` as far as they fit. `None` at the end:
@@ -78,12 +77,12 @@ impl<F: NorFlash> Medium<F> {
         let entry = Entry { kind: (word >> 24) as u8, len: word & LEN };
         cursor.at += 2 * Self::WORD;
         let right = word != u32::MAX && self.payload(cursor, &start, word, skip, into)?;
-        if right && (marked || Self::is_vouched(&start)) {
+        let must_be_right = marked || Self::is_vouched(&start);
+        if right && (must_be_right || Self::is_vouched(cursor)) {
             return Ok(Some(entry));
         }
-        let corrupt = marked || Self::is_vouched(&start);
         *cursor = start;
-        if corrupt {
+        if must_be_right {
             return Err(FlashError::Corrupt { page: start.page, evidence: "an entry's checksum is wrong" });
         }
         Ok(None)

@@ -233,7 +233,7 @@ impl<F: NorFlash> Writer<F> {
         Err(FlashError::Full)
     }
 
-    fn is_live(&self, header: &Header) -> bool {
+    pub(super) fn is_live(&self, header: &Header) -> bool {
         if header.chain == 0 {
             return header.serial >= self.base;
         }
@@ -246,7 +246,7 @@ impl<F: NorFlash> Writer<F> {
     pub(super) fn resume(&mut self, tail: &Cursor, kind: Kind) -> Result<Head, F> {
         let mut after = Head { page: tail.page, header: tail.header, at: tail.at };
         let chain = tail.header.chain;
-        if tail.at == Medium::<F>::BODY && tail.header.prev != 0 {
+        if Medium::<F>::is_idle(tail) {
             let header = tail.header;
             let earlier = |page: &Header| {
                 page.chain == chain && page.serial == header.prev && page.epoch <= header.epoch
@@ -257,7 +257,7 @@ impl<F: NorFlash> Writer<F> {
             }
         }
         let head = self.begin_page(kind, chain, Some(&after))?;
-        self.sweep(&after.header, &head.header)?;
+        self.sweep(&after.header, head.page)?;
         Ok(head)
     }
 
@@ -270,12 +270,12 @@ impl<F: NorFlash> Writer<F> {
 
     /// Erases the pages that an earlier life put after `last`, and that do not count: should `now` be lost, they would
     /// stand in its place.
-    fn sweep(&mut self, last: &Header, now: &Header) -> Result<(), F> {
+    fn sweep(&mut self, last: &Header, now: u32) -> Result<(), F> {
         for page in 0..self.medium.pages {
             if let Found::Ours(header) = self.medium.find(page)?
-                && header.chain == now.chain
+                && header.chain == last.chain
                 && header.serial > last.serial
-                && header.serial != now.serial
+                && page != now
             {
                 self.medium.erase(page)?;
             }

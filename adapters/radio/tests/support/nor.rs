@@ -123,10 +123,10 @@ impl<const WORD: usize, const PAGE: usize, const READ: usize> ReadNorFlash for N
         if self.cut_at.is_some_and(|at| self.operations > at) {
             return Err(NorError::Off);
         }
-        for (at, byte) in bytes.iter_mut().enumerate() {
-            let at = offset as usize + at;
-            let noise = if self.unsteady[at] == 0 { 0 } else { self.rng.next() as u8 };
-            *byte = self.cells[at] ^ (self.unsteady[at] & noise);
+        let range = offset as usize..offset as usize + bytes.len();
+        bytes.copy_from_slice(&self.cells[range.clone()]);
+        for (byte, unsteady) in bytes.iter_mut().zip(&self.unsteady[range]).filter(|(_, bits)| **bits != 0) {
+            *byte ^= unsteady & self.rng.next() as u8;
         }
         Ok(())
     }
@@ -169,6 +169,7 @@ impl<const WORD: usize, const PAGE: usize, const READ: usize> NorFlash for Nor<W
             match self.written[at / WORD] {
                 Written::No => {}
                 Written::Torn => assert!(zeros, "a word that was torn may only be set to zero"),
+                Written::Yes if zeros && self.cells[at..at + WORD].iter().all(|byte| *byte == 0) => {}
                 Written::Yes => panic!("the word at {at} is written twice"),
             }
             let cut = self.operate()?;
