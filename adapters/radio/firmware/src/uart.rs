@@ -6,8 +6,8 @@ use core::convert::Infallible;
 use core::sync::atomic::{AtomicU32, Ordering};
 use quorate_radio::Port;
 
-/// Several frames: as many as come while flash is written.
-static RECEIVED: Ring<512> = Ring::new();
+/// A frame, and what comes while flash is written. What does not fit is dropped and counted.
+static RECEIVED: Ring<256> = Ring::new();
 static OVERRUN: AtomicU32 = AtomicU32::new(0);
 
 const RECEIVER_EMPTY: u32 = 1 << 4;
@@ -69,6 +69,7 @@ pub(crate) fn tell(byte: u8) {
 
 pub(crate) fn on_received() {
     UART0.clear.write(RECEIVED_OR_TIMEOUT);
+    // Bounded: a queue of sixteen bytes, and the line is slower than this.
     while UART0.flags.read() & RECEIVER_EMPTY == 0 {
         if !RECEIVED.push(UART0.data.read() as u8) {
             OVERRUN.fetch_add(1, Ordering::Relaxed);

@@ -10,9 +10,9 @@ use quorate_firmware::roles::client::Client;
 
 #[entry]
 fn main() -> ! {
-    let (board, modem) = Board::switch_on();
-    let Some((_, life, _)) = Kept::open(board.flash()) else { stop(Reason::Failed, "flash") };
-    match Client::new(board, modem, life) {
+    let (board, flash) = Board::switch_on();
+    let Some((_, life, _)) = Kept::open(flash) else { stop(Reason::Failed, "flash") };
+    match Client::new(board, life) {
         Some(mut client) => client.run(),
         None => stop(Reason::Arguments, "resource"),
     }

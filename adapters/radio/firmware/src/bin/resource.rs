@@ -9,8 +9,8 @@ use quorate_firmware::roles::resource::Resource;
 
 #[entry]
 fn main() -> ! {
-    let (board, modem) = Board::switch_on();
-    match Resource::new(board, modem) {
+    let (board, flash) = Board::switch_on();
+    match Resource::new(board, flash) {
         Some(mut resource) => resource.run(),
         None => stop(Reason::Failed, "flash"),
     }

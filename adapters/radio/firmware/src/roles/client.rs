@@ -2,11 +2,12 @@
 
 use crate::board::{Board, Modem, VOTERS};
 use crate::report::line;
+use crate::uart::Line;
 use crate::{stack, uart};
 use core::time::Duration;
+use quorate::Instant;
 use quorate::codec::{self, Sink};
 use quorate::lock::{Name, Token, Ttl};
-use quorate::{Instant, NodeId};
 use quorate_radio::remote::{Asker, Holder, Patience, Progress, Used};
 use quorate_radio::{Kind, Link, Radio};
 
@@ -49,9 +50,9 @@ pub struct Client {
 impl Client {
     /// A client in its `life`th life.
     #[must_use]
-    pub fn new(board: Board, modem: Modem, life: u32) -> Option<Self> {
+    pub fn new(board: Board, life: u32) -> Option<Self> {
         let (now, seed) = (board.clock.now(), board.seed(life));
-        let resource = NodeId::new(board.arguments.number("resource")?);
+        let (resource, careless) = (board.resource, board.careless);
         let (name, lease) = (Name::new(LOCK)?, Ttl::new(LEASE)?);
         let mut holder = Holder::new(&board.voters(), name, lease, Patience::default(), life, seed);
         holder.want(true);
@@ -61,13 +62,13 @@ impl Client {
             holder,
             user: Asker::new(&[resource], Patience::default(), life, seed ^ 1),
             using: None,
-            careless: board.arguments.number("careless").is_some(),
+            careless,
             was_held: false,
             change: now,
             next_use: now,
             next_report: now,
             board,
-            modem,
+            modem: Modem::new(Line::open()),
         })
     }
 

@@ -4,6 +4,7 @@ use crate::board::{Board, Modem};
 use crate::exit::{Reason, stop};
 use crate::flash::HostFlash;
 use crate::report::line;
+use crate::uart::Line;
 use crate::{stack, uart};
 use core::time::Duration;
 use quorate::host::Blank;
@@ -13,17 +14,21 @@ use quorate::replicated::Ticket;
 use quorate::space::Fixed;
 use quorate::{Fault, Instant, Replicated};
 use quorate_radio::remote::Desk;
-use quorate_radio::{Flash, FlashError, FlashOptions, Link, Node, RestoreError, Stopped, settings};
+use quorate_radio::{Flash, FlashError, FlashOptions, Link, Node, RestoreError, Stopped, Store, settings};
 
 /// Room for up to `VOTERS` voters: a window of 32 entries, snapshots in pieces that fit a frame, and four requests
 /// under way.
 pub type Space<const VOTERS: usize> = Fixed<VOTERS, 32, 64, 4>;
-/// The machine: a lock table of eight sessions, two locks and eight waiters with names of up to 32 bytes, which is the same on all voters.
-pub type Machine<const VOTERS: usize> = Replicated<Table<Space<VOTERS>, 8, 2, 8, 32>, Space<VOTERS>, 8, 4>;
+/// The machine: a lock table of eight sessions, two locks and eight waiters, with names of up to 32 bytes. Each
+/// voter has one of the `SESSIONS` of the log, and one is left for who comes back. All this is the same on all voters of a
+/// cluster: they run the same image.
+pub type Machine<const VOTERS: usize, const SESSIONS: usize> =
+    Replicated<Table<Space<VOTERS>, 8, 2, 8, 32>, Space<VOTERS>, SESSIONS, 4>;
 /// The link: as many other boards as there are voters and clients, half a kilobyte that waits, and messages of up to
-/// 320 bytes.
-pub type NodeLink = Link<12, 640, 320>;
-type Running<const VOTERS: usize> = Node<'static, Machine<VOTERS>, Modem, Flash<HostFlash>, 12, 640, 320>;
+/// 256 bytes.
+pub type NodeLink = Link<12, 512, 256>;
+type Running<'n, const VOTERS: usize, const SESSIONS: usize> =
+    Node<'n, Machine<VOTERS, SESSIONS>, Modem, Flash<HostFlash>, 12, 512, 256>;
 
 /// Bytes of the longest record, and of the longest snapshot. A record holds the window when it restarts the log.
 const RECORD: u32 = 2_304;
@@ -38,42 +43,38 @@ const TURNS: usize = 16;
 /// The lock whose holder is reported.
 const LOCK: &str = "pump";
 
-/// A voter that runs.
-pub struct Voter<const VOTERS: usize> {
+/// A voter.
+pub struct Voter<'n, const VOTERS: usize, const SESSIONS: usize> {
     board: Board,
-    node: Running<VOTERS>,
-    desk: Desk<Ticket, 4, 112>,
+    node: Running<'n, VOTERS, SESSIONS>,
+    desk: Desk<Ticket, 4, 96>,
     lock: Name<32>,
     status: Option<Status>,
     owner: Option<Owner>,
     next_report: Instant,
 }
 
-/// Flash that was opened, and the life that this begins.
+/// Opens the flash of a node, which begins a life.
+#[inline(never)]
 #[must_use]
-pub fn open(board: &Board) -> (Flash<HostFlash>, u32) {
-    let flash = board.flash();
-    let pages = (flash.pages()) as u32;
+pub fn open(board: &Board, flash: HostFlash) -> Flash<HostFlash> {
     let options = FlashOptions {
         cluster: board.cluster,
         node: board.id,
         from: 0,
-        pages,
+        pages: flash.pages() as u32,
         record_bytes: RECORD,
         snapshot_bytes: SNAPSHOT,
     };
     match Flash::open(flash, options) {
-        Ok(flash) => {
-            let life = quorate_radio::Store::epoch(&flash);
-            (flash, life)
-        }
+        Ok(flash) => flash,
         Err(error) => refuse(&error),
     }
 }
 
 /// A machine that knows nothing yet, for the place where it stays.
 #[must_use]
-pub fn blank<const VOTERS: usize>(board: &Board) -> Blank<Machine<VOTERS>> {
+pub fn blank<const VOTERS: usize, const SESSIONS: usize>(board: &Board) -> Blank<Machine<VOTERS, SESSIONS>> {
     let voters = board.voters();
     if voters.len() > VOTERS {
         stop(Reason::Arguments, "more-voters-than-this-image-has-room-for");
@@ -81,29 +82,35 @@ pub fn blank<const VOTERS: usize>(board: &Board) -> Blank<Machine<VOTERS>> {
     Blank::new(&settings(board.id, &voters), board.clock.now())
 }
 
-impl<const VOTERS: usize> Voter<VOTERS> {
-    /// A voter that goes on from what its flash holds.
-    #[must_use]
-    pub fn start(
-        board: Board,
-        modem: Modem,
-        (flash, life): (Flash<HostFlash>, u32),
-        machine: &'static mut Blank<Machine<VOTERS>>,
-        link: &'static mut NodeLink,
-        scratch: &'static mut [u8],
-    ) -> Option<Self> {
-        let mut node = Running::new(link, modem, flash, scratch);
-        match node.start(machine, board.seed(life)) {
+impl<'n, const VOTERS: usize, const SESSIONS: usize> Voter<'n, VOTERS, SESSIONS> {
+    /// A voter without a machine: [`start`](Self::start) it.
+    pub fn new(board: Board, flash: Flash<HostFlash>, link: &'n mut NodeLink, scratch: &'n mut [u8]) -> Self {
+        let node = Running::new(link, Modem::new(Line::open()), flash, scratch);
+        let Some(lock) = Name::new(LOCK) else { stop(Reason::Panicked, "the-name-is-short") };
+        Self {
+            board,
+            node,
+            desk: Desk::default(),
+            lock,
+            status: None,
+            owner: None,
+            next_report: Instant::default(),
+        }
+    }
+
+    /// Goes on from what the flash holds.
+    #[inline(never)]
+    pub fn start(&mut self, machine: &'n mut Blank<Machine<VOTERS, SESSIONS>>) {
+        let life = self.node.store().epoch();
+        match self.node.start(machine, self.board.seed(life)) {
             Ok(()) => {}
             Err(RestoreError::Store(error)) => refuse(&error),
             Err(RestoreError::Fault(fault)) => refuse_records(fault),
             Err(RestoreError::Scratch { .. }) => stop(Reason::Damaged, "a-record-is-too-long"),
         }
-        let status = node.machine()?.status();
+        let Some(status) = self.node.machine().map(quorate::Replicated::status) else { return };
         let line = line("boot").number("life", u64::from(life)).number("term", status.term.get());
         drop(line.number("last", status.last.get()).number("applied", status.applied.get()));
-        let (lock, next_report) = (Name::new(LOCK)?, board.clock.now());
-        Some(Self { board, node, desk: Desk::default(), lock, status: None, owner: None, next_report })
     }
 
     /// Runs for ever.

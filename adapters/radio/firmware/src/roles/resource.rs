@@ -2,8 +2,10 @@
 
 use crate::board::{Board, Modem};
 use crate::exit::{Reason, stop};
+use crate::flash::HostFlash;
 use crate::kept::Kept;
 use crate::report::line;
+use crate::uart::Line;
 use crate::{stack, uart};
 use core::time::Duration;
 use quorate::Instant;
@@ -32,8 +34,8 @@ pub struct Resource {
 impl Resource {
     /// A resource that goes on from the highest token that its flash kept.
     #[must_use]
-    pub fn new(board: Board, modem: Modem) -> Option<Self> {
-        let (kept, life, highest) = Kept::open(board.flash())?;
+    pub fn new(board: Board, flash: HostFlash) -> Option<Self> {
+        let (kept, life, highest) = Kept::open(flash)?;
         let now = board.clock.now();
         let line = line("boot").number("life", u64::from(life)).maybe("token", highest.map(Token::get));
         drop(line.word("role", "guards"));
@@ -44,7 +46,7 @@ impl Resource {
             kept,
             next_report: now,
             board,
-            modem,
+            modem: Modem::new(Line::open()),
         })
     }
 
