@@ -1,6 +1,15 @@
 //! Runs any [`quorate`] machine on a microcontroller: frames over a lossy radio, records in flash, no allocator.
 //!
 //! Bring a [`Radio`]: whatever sends and receives short frames.
+//!
+//! - [`Link`] carries messages over it: checked, in pieces where they do not fit a frame, each at most once, within the
+//!   share of the air that the law leaves. [`Phy`] tells what a frame costs. `docs/wire.md` has its bytes.
+//! - [`Serial`] is a `Radio` over a UART, to a modem or from board to board.
+//!
+//! # Features
+//!
+//! None by default. `auth` adds frames that are authenticated and encrypted (`Key`), `smoltcp` a `Radio` through UDP over
+//! 6LoWPAN and IEEE 802.15.4 (`udp`).
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(
