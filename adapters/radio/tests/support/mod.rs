@@ -4,3 +4,4 @@
 pub mod model;
 pub mod nor;
 pub mod scribe;
+pub mod world;
