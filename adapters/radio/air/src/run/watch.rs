@@ -209,3 +209,55 @@ impl Watch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is broken after boards said this: two nodes, two clients and a resource, by their place.
+    fn broken(lines: &[(usize, &str)]) -> usize {
+        let mut watch = Watch::default();
+        let kinds = [Kind::Node, Kind::Node, Kind::Client, Kind::Client, Kind::Resource];
+        kinds.iter().zip(1..).for_each(|(&kind, id)| watch.add(kind, id));
+        for &(board, line) in lines {
+            watch.take(Duration::ZERO, board, Report::parse(line).expect("a line"));
+        }
+        watch.broken.len()
+    }
+
+    #[test]
+    fn a_term_has_one_leader() {
+        assert_eq!(broken(&[(0, "leader term=1"), (1, "leader term=2"), (0, "leader term=3")]), 0);
+        assert_eq!(broken(&[(0, "leader term=1"), (1, "leader term=1")]), 1);
+    }
+
+    #[test]
+    fn a_grant_is_one_session_s() {
+        assert_eq!(broken(&[(0, "holder token=5 holder=3"), (1, "holder token=5 holder=3")]), 0);
+        assert_eq!(broken(&[(0, "holder token=5 holder=3"), (1, "holder token=5 holder=4")]), 1);
+        assert_eq!(broken(&[(0, "holder token=5 holder=3"), (2, "granted token=5 session=4")]), 1);
+    }
+
+    #[test]
+    fn one_client_holds_at_a_time_with_a_higher_token_each_time() {
+        let first = (2, "granted token=5 session=3");
+        let second = (3, "granted token=7 session=4");
+        assert_eq!(broken(&[first, (2, "releasing token=5"), second]), 0);
+        assert_eq!(broken(&[first, (2, "jeopardy token=5"), second]), 0);
+        assert_eq!(broken(&[first, second]), 1);
+        assert_eq!(broken(&[first, (2, "lost"), (3, "granted token=4 session=4")]), 1);
+        assert_eq!(broken(&[first, (2, "jeopardy token=5"), (2, "regained token=5")]), 0);
+        assert_eq!(broken(&[first, (2, "jeopardy token=5"), second, (2, "regained token=5")]), 1);
+    }
+
+    #[test]
+    fn a_resource_lets_no_lower_token_through() {
+        assert_eq!(broken(&[(4, "used with=5"), (4, "used with=5"), (4, "refused with=4")]), 0);
+        assert_eq!(broken(&[(4, "used with=5"), (4, "used with=4")]), 1);
+    }
+
+    #[test]
+    fn a_panic_is_no_way_to_stop() {
+        assert_eq!(broken(&[(0, "stopped status=5"), (1, "panicked file=x line=1")]), 1);
+    }
+}

@@ -225,3 +225,24 @@ impl Board<'_> {
         Err(format!("{} never sleeps", self.id))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locks_are_taken_through_a_leader_s_death_whatever_the_air_does() {
+        let delay = Duration::from_millis(3);
+        let bad = Conditions { loss: 0.2, corruption: 0.1, delay, ..Conditions::default() };
+        for seed in 0..20 {
+            run(3, bad.clone(), seed).unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
+        }
+    }
+
+    #[test]
+    fn the_same_seed_takes_the_same_time() {
+        let times = |seed| format!("{:?}", run(5, Conditions { loss: 0.3, ..Conditions::default() }, seed));
+        assert_eq!(times(7), times(7));
+        assert_ne!(times(7), times(8));
+    }
+}
