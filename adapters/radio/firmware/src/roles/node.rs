@@ -73,6 +73,7 @@ pub fn open(board: &Board, flash: HostFlash) -> Flash<HostFlash> {
 }
 
 /// A machine that knows nothing yet, for the place where it stays.
+#[inline(never)]
 #[must_use]
 pub fn blank<const VOTERS: usize, const SESSIONS: usize>(board: &Board) -> Blank<Machine<VOTERS, SESSIONS>> {
     let voters = board.voters();
@@ -84,6 +85,7 @@ pub fn blank<const VOTERS: usize, const SESSIONS: usize>(board: &Board) -> Blank
 
 impl<'n, const VOTERS: usize, const SESSIONS: usize> Voter<'n, VOTERS, SESSIONS> {
     /// A voter without a machine: [`start`](Self::start) it.
+    #[inline(never)]
     pub fn new(board: Board, flash: Flash<HostFlash>, link: &'n mut NodeLink, scratch: &'n mut [u8]) -> Self {
         let node = Running::new(link, Modem::new(Line::open()), flash, scratch);
         let Some(lock) = Name::new(LOCK) else { stop(Reason::Panicked, "the-name-is-short") };
@@ -110,10 +112,15 @@ impl<'n, const VOTERS: usize, const SESSIONS: usize> Voter<'n, VOTERS, SESSIONS>
         }
         let Some(status) = self.node.machine().map(quorate::Replicated::status) else { return };
         let line = line("boot").number("life", u64::from(life)).number("term", status.term.get());
-        drop(line.number("last", status.last.get()).number("applied", status.applied.get()));
+        let line = line.number("last", status.last.get()).number("applied", status.applied.get());
+        // Bytes, of what is large; the stack holds all of it.
+        let line = line.number("machine", size_of::<Blank<Machine<VOTERS, SESSIONS>>>() as u64);
+        let line = line.number("link", size_of::<NodeLink>() as u64).number("scratch", SCRATCH as u64);
+        drop(line.number("voter", size_of::<Self>() as u64));
     }
 
     /// Runs for ever.
+    #[inline(never)]
     pub fn run(&mut self) -> ! {
         loop {
             let now = self.board.clock.now();
