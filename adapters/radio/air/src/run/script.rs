@@ -9,6 +9,9 @@ use std::time::Duration;
 /// Boards that cannot do it within this time do not do it at all.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long reports take at most.
+const SETTLE: Duration = Duration::from_millis(500);
+
 /// Does what was asked for on the command line, when it is time.
 pub fn follow(world: &mut World, claims: &mut Claims, options: &Run) {
     let mut steps: Vec<(Duration, u64, Step)> = Vec::new();
@@ -55,6 +58,8 @@ pub fn conclude(world: &mut World, claims: &mut Claims) {
     let led = world.until("a node leads", PATIENCE, |watch| watch.leader());
     let line = claims.add("there is a leader", led.map(|board| world.name(board)));
     world.table.say(&line);
+    // What boards did last may still be on its way here.
+    world.run_for(SETTLE);
     let grants = world.watch.grants();
     let some = if grants > 0 { Ok(format!("{grants} grants")) } else { Err("no client got it".into()) };
     let line = claims.add("the lock is granted", some);

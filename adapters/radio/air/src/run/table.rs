@@ -34,6 +34,9 @@ impl Table {
             }
             Self::Plain { shown } => {
                 let brief = |shown: &Shown| (shown.jammed, shown.role.clone(), shown.term);
+                if shown.is_empty() {
+                    eprintln!("{HEADING}");
+                }
                 for (at, board) in boards.iter().enumerate() {
                     if shown.get(at) != Some(&brief(board)) {
                         eprintln!("{}", row(board));
