@@ -33,7 +33,6 @@ impl Timestamp {
 
     /// The moment `span` later.
     #[must_use]
-    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub const fn after(self, span: Duration) -> Self {
         Self(self.0.saturating_add(crate::time::micros(span)))
     }

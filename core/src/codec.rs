@@ -111,6 +111,8 @@ impl Sink for Counter {
 
 #[cfg(feature = "serde")]
 pub use self::bytes::{Header, open, put, put_batch, seal, take, take_all, take_batch};
+#[cfg(feature = "serde")]
+pub(crate) use self::bytes::{flag, put_numbers, take_numbers};
 
 #[cfg(feature = "serde")]
 mod bytes {
@@ -162,7 +164,6 @@ mod bytes {
     ///
     /// # Errors
     /// The bytes are no such item.
-    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub fn take<'a, T: Deserialize<'a>>(input: &mut &'a [u8]) -> Result<T, Malformed> {
         let (item, rest) = postcard::take_from_bytes(input).map_err(|_| Malformed::Content)?;
         *input = rest;
@@ -176,6 +177,34 @@ mod bytes {
     pub fn take_all<'a, T: Deserialize<'a>>(mut input: &'a [u8]) -> Result<T, Malformed> {
         let item = take(&mut input)?;
         if input.is_empty() { Ok(item) } else { Err(Malformed::Trailing) }
+    }
+
+    /// Encodes numbers one after the other. Tags, flags and newtypes of numbers are such numbers too.
+    pub(crate) fn put_numbers(numbers: &[u64], sink: &mut dyn Sink) -> Result<(), Full> {
+        numbers.iter().try_for_each(|number| put(number, sink))
+    }
+
+    /// Decodes numbers that [`put_numbers`] wrote.
+    pub(crate) fn take_numbers<const N: usize>(input: &mut &[u8]) -> Result<[u64; N], Malformed> {
+        let mut numbers = [0; N];
+        fill(&mut numbers, input)?;
+        Ok(numbers)
+    }
+
+    fn fill(numbers: &mut [u64], input: &mut &[u8]) -> Result<(), Malformed> {
+        for number in numbers {
+            *number = take(input)?;
+        }
+        Ok(())
+    }
+
+    /// A number that is a flag.
+    pub(crate) const fn flag(number: u64) -> Result<bool, Malformed> {
+        match number {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(Malformed::Content),
+        }
     }
 
     /// Encodes a batch: how many, then each.

@@ -60,7 +60,11 @@ fn retain<T>(list: &mut impl List<T>, mut keep: impl FnMut(&mut T) -> bool) {
     let mut kept = 0;
     for at in 0..list.len() {
         if list.get_mut(at).is_some_and(&mut keep) {
-            list.swap(kept, at);
+            if let Some((front, back)) = list.split_at_mut_checked(at)
+                && let (Some(hole), Some(item)) = (front.get_mut(kept), back.first_mut())
+            {
+                core::mem::swap(hole, item);
+            }
             kept += 1;
         }
     }

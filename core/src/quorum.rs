@@ -1,12 +1,12 @@
 //! Who decides: every quorum decision goes through [`Quorum`].
 
-/// A set of nodes by their slot in the peer table.
+/// A set of nodes by their slot in the peer table: one machine word, since sets are looked at all the time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Slots(u64);
+pub struct Slots(usize);
 
 impl Slots {
-    /// How many slots a set can name.
-    pub const MOST: usize = 64;
+    /// How many slots a set can name: 64, or 32 on a small chip.
+    pub const MOST: usize = usize::BITS as usize;
 
     /// No slots.
     pub const NONE: Self = Self(0);
@@ -14,7 +14,7 @@ impl Slots {
     /// The first `count` slots.
     #[must_use]
     pub const fn first(count: usize) -> Self {
-        Self(if count >= Self::MOST { u64::MAX } else { (1 << count) - 1 })
+        Self(if count >= Self::MOST { usize::MAX } else { (1 << count) - 1 })
     }
 
     /// Adds a slot.
@@ -31,7 +31,6 @@ impl Slots {
 
     /// Whether a slot is in the set.
     #[must_use]
-    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub const fn contains(self, slot: usize) -> bool {
         self.0 >> slot & 1 == 1
     }
@@ -140,13 +139,13 @@ mod tests {
             quorum.agreed(|slot| reached.get(slot).copied()) == naive(reached.clone())
         }
 
-        fn two_quorums_share_a_node(voters: u64, a: u64, b: u64) -> bool {
+        fn two_quorums_share_a_node(voters: usize, a: usize, b: usize) -> bool {
             let quorum = Quorum::of(Slots(voters));
             let both = Slots(a).and(Slots(b)).and(Slots(voters));
             !both.is_empty() || !quorum.is_met(Slots(a)) || !quorum.is_met(Slots(b))
         }
 
-        fn going_round_finds_each_slot(set: u64, from: u8) -> bool {
+        fn going_round_finds_each_slot(set: usize, from: u8) -> bool {
             let (set, from) = (Slots(set), usize::from(from) % Slots::MOST);
             let naive = (from..from + Slots::MOST).map(|slot| slot % Slots::MOST).find(|&slot| set.contains(slot));
             set.round_from(from) == naive

@@ -27,6 +27,7 @@ use crate::space::Window;
 use crate::{Command, Index, Input, Instant, Machine, NodeId, Output, Position, Rng, Space, Term};
 use call::{Call, Calls, Stand};
 use clock::Clock;
+use hosted::Limits;
 use serde::{Deserialize, Serialize};
 use session::Sessions;
 
@@ -246,7 +247,7 @@ pub struct Replicated<A: Application, S: Space, const SESSIONS: usize = 16, cons
     stamped: Timestamp,
     /// An image that is being written, and since when.
     imaging: Option<(Position, Instant)>,
-    settings: Settings<S>,
+    limits: Limits,
 
     // What is large.
     raft: Raft<Stamped<A::Command>, S>,
@@ -329,13 +330,13 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
             }
             Request::Open { .. } | Request::Close { .. } => (0, false),
         };
-        let limit = self.settings.raft.append_bytes.saturating_sub(ENVELOPE);
+        let limit = self.raft.config().append_bytes.saturating_sub(ENVELOPE);
         if weight > limit {
             return Some(Reason::TooLarge { limit });
         }
         // One place is kept for opening the own session.
         let full = self.calls.len() + 1 >= S::CALLS
-            || self.calls.weight() + weight as u64 > self.settings.raft.window_bytes
+            || self.calls.weight() + weight as u64 > self.raft.config().window_bytes
             || own && own_under_way >= REPLIES as u64;
         full.then_some(Reason::Busy)
     }
@@ -346,7 +347,7 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
 
     /// Gives up what waits for too long: its outcome is told as unknown.
     fn lose_patience(&mut self) {
-        let micros = self.now.as_micros().checked_sub(crate::time::micros(self.settings.patience));
+        let micros = self.now.as_micros().checked_sub(crate::time::micros(self.limits.patience));
         let Some(then) = micros.map(Instant::from_micros) else { return };
         if self.given_up.is_none() {
             self.given_up = self.calls.older_than(then).and_then(|at| self.calls.skip(at));
@@ -368,7 +369,7 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
     /// When to send again. What is in a leader's own log is not lost, but may have come too early.
     fn resend(&self) -> Option<Instant> {
         let may_be_lost = self.raft.first_as_leader().is_none() || self.early;
-        (self.calls.sent > 0 && may_be_lost).then(|| self.moved.after(self.settings.raft.election_timeout))
+        (self.calls.sent > 0 && may_be_lost).then(|| self.moved.after(self.raft.config().election_timeout))
     }
 
     /// When the application next wants time to pass in the log, or it should pass to be kept.
@@ -376,7 +377,7 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
         // In a full log there is time enough: what makes room goes by here again.
         let can = self.clock.runs() && self.raft.takes_up(ENVELOPE);
         let due = self.application.deadline().filter(|_| can)?;
-        let keep = self.stamped.max(self.clock.applied()).after(self.settings.tick);
+        let keep = self.stamped.max(self.clock.applied()).after(self.limits.tick);
         // What is in the log already need not be stamped again.
         Some(if due <= self.stamped { keep } else { due.min(keep) })
     }
@@ -433,6 +434,7 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize> Mach
         }
     }
 
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn poll(&mut self) -> Option<Output<Self::Message<'_>, Self::Record<'_>, Self::Event<'_>>> {
         let plan = self.plan()?;
         Some(self.show(plan))
@@ -441,8 +443,8 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize> Mach
     fn deadline(&self) -> Option<Instant> {
         let raft = self.raft.deadline();
         let tick = self.tick().map(|time| self.clock.when(time));
-        let call = self.calls.oldest().map(|asked| asked.after(self.settings.patience));
-        let query = self.queries.get(0).map(|query| query.asked.after(self.settings.patience));
+        let call = self.calls.oldest().map(|asked| asked.after(self.limits.patience));
+        let query = self.queries.get(0).map(|query| query.asked.after(self.limits.patience));
         [raft, tick, call, query, self.resend()].into_iter().flatten().min()
     }
 }

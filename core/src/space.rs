@@ -12,7 +12,7 @@ use core::ops::{Deref, DerefMut};
 /// The constants are the limits: `PEERS` nodes in a cluster, `WINDOW` entries in flight, `CHUNK` bytes of a snapshot
 /// at a time, `CALLS` requests under way on one node.
 pub trait Space: Copy + Debug + 'static {
-    /// Nodes of a cluster, this one included. At most 64.
+    /// Nodes of a cluster, this one included. At most 64, or 32 where a word has 32 bits.
     const PEERS: usize;
     /// Log entries held in memory.
     const WINDOW: usize;
@@ -111,6 +111,14 @@ pub trait Window<T>: Default + Debug {
         let split = |at: usize| (at.min(a.len()), at.saturating_sub(a.len()).min(b.len()));
         let ((a0, b0), (a1, b1)) = (split(from), split(to));
         (a.get(a0..a1).unwrap_or_default(), b.get(b0..b1).unwrap_or_default())
+    }
+
+    /// How many of the items from `from` to before `to` come before the first that `is` does not hold for. It must hold
+    /// for none after that.
+    fn count_while(&self, from: usize, to: usize, is: &dyn Fn(&T) -> bool) -> usize {
+        let (front, back) = self.range(from, to);
+        let count = front.partition_point(is);
+        if count < front.len() { count } else { count + back.partition_point(is) }
     }
 }
 

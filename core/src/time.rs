@@ -32,7 +32,6 @@ impl Instant {
 
     /// The moment `span` later.
     #[must_use]
-    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub const fn after(self, span: Duration) -> Self {
         self.after_micros(micros(span))
     }
@@ -56,11 +55,11 @@ pub(crate) const fn micros(span: Duration) -> u64 {
 }
 
 /// So many microseconds as a span.
-#[cfg_attr(target_pointer_width = "32", inline(never))]
 pub(crate) const fn span(micros: u64) -> Duration {
-    // A division by a million, exact for every number: a small chip has to emulate the real one.
+    // A division by a million, exact for every number: a small chip has to emulate the real one. The remainder changes
+    // nothing but that nobody need ask whether there are too many nanoseconds.
     let seconds = ((micros as u128 * 0x431B_DE82_D7B6_34DB) >> 82) as u64;
-    Duration::new(seconds, (micros - seconds * 1_000_000) as u32 * 1_000)
+    Duration::new(seconds, (micros - seconds * 1_000_000) as u32 % 1_000_000 * 1_000)
 }
 
 #[cfg(test)]

@@ -1,18 +1,31 @@
 //! Sessions, and how long each lives.
 
 use super::query::Lease;
+use super::snapshot::Row;
 use super::{SessionId, Ttl, retain};
+use crate::codec::{Full, Malformed, Sink, put_numbers, take_numbers};
 use crate::space::List;
 use crate::{Moment, Space, Timestamp};
-use serde::{Deserialize, Serialize};
 
 /// A session: it lives until `until` unless it is renewed.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug)]
 pub(super) struct Session {
     id: SessionId,
     client: u64,
     ttl: Ttl,
     until: Timestamp,
+}
+
+impl Row for Session {
+    fn put(&self, sink: &mut dyn Sink) -> Result<(), Full> {
+        put_numbers(&[self.id.get(), self.client, self.ttl.into(), self.until.as_micros()], sink)
+    }
+
+    fn take(input: &mut &[u8]) -> Result<Self, Malformed> {
+        let [id, client, ttl, until] = take_numbers(input)?;
+        let ttl = Ttl::try_from(ttl).map_err(|_| Malformed::Content)?;
+        Ok(Self { id: SessionId::new(id), client, ttl, until: Timestamp::from_micros(until) })
+    }
 }
 
 /// All open sessions, in the order in which they were opened, which is that of their ids.

@@ -37,7 +37,6 @@ pub enum Query<const NAME: usize = 64> {
 
 /// Answers a [`Query`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "core has no allocator to put a page elsewhere")]
 pub enum Answer<const NAME: usize = 64> {
     /// Who holds the lock, if it is held.
     Owner(Option<Owner>),

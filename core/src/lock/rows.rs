@@ -2,13 +2,14 @@
 
 use super::notices::Notices;
 use super::query::{Held, Owner, PAGE, Standing};
+use super::snapshot::Row;
 use super::{Limit, Name, Notice, Reply, SessionId, Token, Wait, retain};
+use crate::codec::{Full, Malformed, Sink, put, put_numbers, take, take_numbers};
 use crate::space::List;
 use crate::{Index, Moment, Space, Timestamp};
-use serde::{Deserialize, Serialize};
 
 /// A lock that is held. A free one has no row.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug)]
 pub(super) struct Lock<const NAME: usize> {
     name: Name<NAME>,
     holder: SessionId,
@@ -26,8 +27,20 @@ impl<const NAME: usize> Lock<NAME> {
     }
 }
 
+impl<const NAME: usize> Row for Lock<NAME> {
+    fn put(&self, sink: &mut dyn Sink) -> Result<(), Full> {
+        put(&self.name, sink)?;
+        put_numbers(&[self.holder.get(), self.token.get()], sink)
+    }
+
+    fn take(input: &mut &[u8]) -> Result<Self, Malformed> {
+        let (name, [holder, token]) = (take(input)?, take_numbers(input)?);
+        Ok(Self { name, holder: SessionId::new(holder), token: Token::new(token) })
+    }
+}
+
 /// A session in line for a lock, since the entry `since`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug)]
 pub(super) struct Waiter<const NAME: usize> {
     name: Name<NAME>,
     since: Index,
@@ -39,6 +52,20 @@ impl<const NAME: usize> Waiter<NAME> {
     /// Waiters are kept by lock, and for each lock in the order in which they came.
     fn place(&self) -> (&Name<NAME>, Index) {
         (&self.name, self.since)
+    }
+}
+
+impl<const NAME: usize> Row for Waiter<NAME> {
+    fn put(&self, sink: &mut dyn Sink) -> Result<(), Full> {
+        put(&self.name, sink)?;
+        put_numbers(&[self.since.get(), self.session.get()], sink)?;
+        put(&self.until, sink)
+    }
+
+    fn take(input: &mut &[u8]) -> Result<Self, Malformed> {
+        let (name, [since, session]) = (take(input)?, take_numbers(input)?);
+        let (since, session, until) = (Index::new(since), SessionId::new(session), take(input)?);
+        Ok(Self { name, since, session, until })
     }
 }
 
@@ -144,7 +171,7 @@ impl<S: Space, const LOCKS: usize, const WAITERS: usize, const NAME: usize> Rows
     pub(super) fn settle<const SESSIONS: usize>(
         &mut self,
         now: Moment,
-        open: impl Fn(SessionId) -> bool,
+        open: &dyn Fn(SessionId) -> bool,
         notices: &mut Notices<S, SESSIONS, WAITERS, NAME>,
     ) {
         let Self { locks, waiters } = self;

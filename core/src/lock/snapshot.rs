@@ -12,7 +12,6 @@ use crate::codec::{self, Full, Malformed, Sink, VERSION};
 use crate::space::List;
 use crate::{Space, Timestamp};
 use core::fmt::Debug;
-use serde::de::DeserializeOwned;
 
 pub(super) fn write<
     S: Space,
@@ -28,9 +27,9 @@ pub(super) fn write<
 ) -> Result<(), Full> {
     codec::put(&VERSION, sink)?;
     codec::put(&due, sink)?;
-    codec::put(sessions.rows(), sink)?;
-    codec::put(rows.locks(), sink)?;
-    codec::put(rows.waiters(), sink)
+    put_rows(sessions.rows(), sink)?;
+    put_rows(rows.locks(), sink)?;
+    put_rows(rows.waiters(), sink)
 }
 
 /// Reads what the bytes say, and until when the table is not due. They may still say what must never be.
@@ -58,15 +57,23 @@ pub(super) fn read<
     if input.is_empty() { Ok(due) } else { Err(Malformed::Trailing) }
 }
 
-fn take_rows<T: DeserializeOwned + Debug>(
-    input: &mut &[u8],
-    rows: &mut impl List<T>,
-) -> Result<(), Malformed> {
+/// A row of the table as bytes.
+pub(super) trait Row: Debug + Sized {
+    fn put(&self, sink: &mut dyn Sink) -> Result<(), Full>;
+    fn take(input: &mut &[u8]) -> Result<Self, Malformed>;
+}
+
+fn put_rows<R: Row>(rows: &[R], sink: &mut dyn Sink) -> Result<(), Full> {
+    codec::put_numbers(&[rows.len() as u64], sink)?;
+    rows.iter().try_for_each(|row| row.put(sink))
+}
+
+fn take_rows<R: Row>(input: &mut &[u8], rows: &mut impl List<R>) -> Result<(), Malformed> {
     rows.clear();
-    let count: u64 = codec::take(input)?;
+    let [count] = codec::take_numbers(input)?;
     for _ in 0..count {
         // A count beyond what fits ends here, whatever it is.
-        rows.push(codec::take(input)?).map_err(|_| Malformed::Content)?;
+        rows.push(R::take(input)?).map_err(|_| Malformed::Content)?;
     }
     Ok(())
 }

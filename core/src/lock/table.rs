@@ -127,7 +127,7 @@ impl<S: Space, const SESSIONS: usize, const LOCKS: usize, const WAITERS: usize, 
             self.is_due(now.time);
         } else if self.sessions.close(session) {
             self.notices.session_ended(now.index, Ended::Closed(session));
-            self.rows.settle(now, |other| other != session, &mut self.notices);
+            self.rows.settle(now, &|other| other != session, &mut self.notices);
         }
         Reply::Closed
     }
@@ -175,7 +175,7 @@ impl<S: Space, const SESSIONS: usize, const LOCKS: usize, const WAITERS: usize, 
         let Self { sessions, rows, notices, .. } = self;
         // All sessions whose time has come end before any lock is passed on, so that none is passed to one of them.
         sessions.expire(now, |session| notices.session_ended(now.index, Ended::Expired(session)));
-        rows.settle(now, |session| sessions.contains(session), notices);
+        rows.settle(now, &|session| sessions.contains(session), notices);
         self.due = self.first_deadline();
         self.assert_invariants();
     }

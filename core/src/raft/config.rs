@@ -86,7 +86,7 @@ impl<S: Space> Config<S> {
         let rules = [
             (!voters.contains(&self.id), "this node is not among the voters (or there are more than fit)"),
             (voters.iter().enumerate().any(|(at, id)| twice(at, id)), "a voter is named twice"),
-            (S::PEERS > Slots::MOST, "a space for more than 64 peers"),
+            (S::PEERS > Slots::MOST, "a space for more peers than a word of this machine has bits"),
             (S::WINDOW < 4, "a window of less than four entries"),
             (S::CHUNK == 0, "snapshots in chunks of no bytes"),
             (self.heartbeat.is_zero(), "no time between heartbeats"),

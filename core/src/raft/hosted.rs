@@ -3,9 +3,15 @@
 //! A message is a tag and its fields, a record a version, a tag and its fields; numbers are postcard's. The tags are
 //! the order of the variants. `docs/wire.md` and `docs/storage.md` describe them.
 
+use super::message::Round;
 use super::{Config, Event, Message, Raft, Record};
-use crate::codec::{Full, Malformed, Sink, VERSION, put, put_batch, take, take_batch};
-use crate::{Command, Done, Errand, Fault, Hosted, Instant, Place, Records, Space, Stored};
+use crate::codec::{
+    Full, Malformed, Sink, VERSION, flag, put, put_batch, put_numbers, take, take_batch, take_numbers,
+};
+use crate::{
+    Command, Done, Errand, Fault, Hosted, Index, Instant, Place, Position, Records, SnapshotId, Space,
+    Stored, Term,
+};
 use serde::{Serialize, de::DeserializeOwned};
 
 impl<C: Command + Serialize + DeserializeOwned, S: Space> Hosted for Raft<C, S> {
@@ -73,70 +79,102 @@ impl<C: Command + Serialize + DeserializeOwned, S: Space> Hosted for Raft<C, S> 
 }
 
 fn put_message<C: Serialize>(message: &Message<'_, C>, sink: &mut dyn Sink) -> Result<(), Full> {
-    match message {
-        Message::Vote { term, last, pre } => put(&(0_u8, term, last, pre), sink),
-        Message::VoteReply { term, granted, pre } => put(&(1_u8, term, granted, pre), sink),
-        Message::Append { term, prev, entries, commit, round, answer } => {
-            put(&(2_u8, term, prev, commit, round, answer), sink)?;
-            put_batch(entries, sink)
+    let term = message.term().get();
+    match *message {
+        Message::Vote { last, pre, .. } => {
+            put_numbers(&[0, term, last.term.get(), last.index.get(), pre.into()], sink)
         }
-        Message::Accepted { term, matched, round } => put(&(3_u8, term, matched, round), sink),
-        Message::Rejected { term, prev, hint, round } => put(&(4_u8, term, prev, hint, round), sink),
-        Message::Stale { term } => put(&(5_u8, term), sink),
-        Message::Chunk { term, round, of, offset, bytes } => {
-            put(&(6_u8, term, round, of, offset), sink)?;
-            put(&(bytes.len() as u64), sink)?;
+        Message::VoteReply { granted, pre, .. } => put_numbers(&[1, term, granted.into(), pre.into()], sink),
+        Message::Append { prev, entries, commit, round, answer, .. } => {
+            let (prev, commit) = ([prev.term.get(), prev.index.get()], commit.get());
+            put_numbers(&[2, term, prev[0], prev[1], commit, round.0, answer.into()], sink)?;
+            put_batch(&entries, sink)
+        }
+        Message::Accepted { matched, round, .. } => put_numbers(&[3, term, matched.get(), round.0], sink),
+        Message::Rejected { prev, hint, round, .. } => {
+            put_numbers(&[4, term, prev.get(), hint.term.get(), hint.index.get(), round.0], sink)
+        }
+        Message::Stale { .. } => put_numbers(&[5, term], sink),
+        Message::Chunk { round, of, offset, bytes, .. } => {
+            put_numbers(&[6, term, round.0], sink)?;
+            put_snapshot(of, sink)?;
+            put_numbers(&[offset, bytes.len() as u64], sink)?;
             sink.put(bytes)
         }
-        Message::Have { term, round, of, offset } => put(&(7_u8, term, round, of, offset), sink),
-        Message::ReadIndex { term, id } => put(&(8_u8, term, id), sink),
-        Message::ReadAt { term, id, index } => put(&(9_u8, term, id, index), sink),
+        Message::Have { round, of, offset, .. } => {
+            put_numbers(&[7, term, round.0], sink)?;
+            put_snapshot(of, sink)?;
+            put_numbers(&[offset], sink)
+        }
+        Message::ReadIndex { id, .. } => put_numbers(&[8, term, id], sink),
+        Message::ReadAt { id, index, .. } => put_numbers(&[9, term, id, index.get()], sink),
     }
 }
 
 fn take_message<C: DeserializeOwned>(mut bytes: &[u8]) -> Result<Message<'_, C>, Malformed> {
     let input = &mut bytes;
-    let message = match take::<u8>(input)? {
+    let tag = take::<u8>(input)?;
+    let [term] = take_numbers(input)?;
+    let term = Term::new(term);
+    let message = match tag {
         0 => {
-            let (term, last, pre) = take(input)?;
-            Message::Vote { term, last, pre }
+            let [last_term, last_index, pre] = take_numbers(input)?;
+            Message::Vote { term, last: position(last_term, last_index), pre: flag(pre)? }
         }
         1 => {
-            let (term, granted, pre) = take(input)?;
-            Message::VoteReply { term, granted, pre }
+            let [granted, pre] = take_numbers(input)?;
+            Message::VoteReply { term, granted: flag(granted)?, pre: flag(pre)? }
         }
         2 => {
-            let (term, prev, commit, round, answer) = take(input)?;
-            Message::Append { term, prev, entries: take_batch(input)?, commit, round, answer }
+            let [prev_term, prev_index, commit, round, answer] = take_numbers(input)?;
+            let (prev, commit) = (position(prev_term, prev_index), Index::new(commit));
+            let entries = take_batch(input)?;
+            Message::Append { term, prev, entries, commit, round: Round(round), answer: flag(answer)? }
         }
         3 => {
-            let (term, matched, round) = take(input)?;
-            Message::Accepted { term, matched, round }
+            let [matched, round] = take_numbers(input)?;
+            Message::Accepted { term, matched: Index::new(matched), round: Round(round) }
         }
         4 => {
-            let (term, prev, hint, round) = take(input)?;
-            Message::Rejected { term, prev, hint, round }
+            let [prev, hint_term, hint_index, round] = take_numbers(input)?;
+            let hint = position(hint_term, hint_index);
+            Message::Rejected { term, prev: Index::new(prev), hint, round: Round(round) }
         }
-        5 => Message::Stale { term: take(input)? },
+        5 => Message::Stale { term },
         6 => {
-            let (term, round, of, offset) = take(input)?;
-            Message::Chunk { term, round, of, offset, bytes: take(input)? }
+            let [round] = take_numbers(input)?;
+            let (of, [offset]) = (take_snapshot(input)?, take_numbers(input)?);
+            Message::Chunk { term, round: Round(round), of, offset, bytes: take(input)? }
         }
         7 => {
-            let (term, round, of, offset) = take(input)?;
-            Message::Have { term, round, of, offset }
+            let [round] = take_numbers(input)?;
+            let (of, [offset]) = (take_snapshot(input)?, take_numbers(input)?);
+            Message::Have { term, round: Round(round), of, offset }
         }
         8 => {
-            let (term, id) = take(input)?;
+            let [id] = take_numbers(input)?;
             Message::ReadIndex { term, id }
         }
         9 => {
-            let (term, id, index) = take(input)?;
-            Message::ReadAt { term, id, index }
+            let [id, index] = take_numbers(input)?;
+            Message::ReadAt { term, id, index: Index::new(index) }
         }
         _ => return Err(Malformed::Content),
     };
     if bytes.is_empty() { Ok(message) } else { Err(Malformed::Trailing) }
+}
+
+const fn position(term: u64, index: u64) -> Position {
+    Position { term: Term::new(term), index: Index::new(index) }
+}
+
+fn put_snapshot(of: SnapshotId, sink: &mut dyn Sink) -> Result<(), Full> {
+    put_numbers(&[of.at.term.get(), of.at.index.get(), of.size], sink)
+}
+
+fn take_snapshot(input: &mut &[u8]) -> Result<SnapshotId, Malformed> {
+    let [term, index, size] = take_numbers(input)?;
+    Ok(SnapshotId { at: position(term, index), size })
 }
 
 fn put_record<C: Serialize>(record: &Record<'_, C>, sink: &mut dyn Sink) -> Result<(), Full> {
@@ -144,14 +182,19 @@ fn put_record<C: Serialize>(record: &Record<'_, C>, sink: &mut dyn Sink) -> Resu
     match record {
         Record::State { term, vote } => put(&(0_u8, term, vote), sink),
         Record::Append { after, entries } => {
-            put(&(1_u8, after), sink)?;
+            put_numbers(&[1, after.get()], sink)?;
             put_batch(entries, sink)
         }
         Record::Restart { term, vote, snapshot, entries } => {
             put(&(2_u8, term, vote, snapshot), sink)?;
             put_batch(entries, sink)
         }
-        Record::Chunk { of, offset, bytes } => put(&(3_u8, of, offset, bytes), sink),
+        Record::Chunk { of, offset, bytes } => {
+            put_numbers(&[3], sink)?;
+            put_snapshot(*of, sink)?;
+            put_numbers(&[*offset, bytes.len() as u64], sink)?;
+            sink.put(bytes)
+        }
     }
 }
 
@@ -173,8 +216,8 @@ fn take_record<C: DeserializeOwned>(mut bytes: &[u8]) -> Result<Record<'_, C>, M
             Record::Restart { term, vote, snapshot, entries: take_batch(input)? }
         }
         3 => {
-            let (of, offset, bytes) = take(input)?;
-            Record::Chunk { of, offset, bytes }
+            let (of, [offset]) = (take_snapshot(input)?, take_numbers(input)?);
+            Record::Chunk { of, offset, bytes: take(input)? }
         }
         _ => return Err(Malformed::Content),
     };

@@ -95,12 +95,7 @@ impl<C: Command, S: Space> Log<C, S> {
 
     /// The last entry that is not beyond `index` nor of a later term than `term`, if the log knows one.
     pub(super) fn find(&self, index: Index, term: Term) -> Option<Position> {
-        let (front, back) = self.window.range(0, self.offset(index.next()));
-        let earlier = |part: &[Held<Entry<C>>]| part.partition_point(|held| held.item.term <= term);
-        let mut count = earlier(front);
-        if count == front.len() {
-            count += earlier(back);
-        }
+        let count = self.window.count_while(0, self.offset(index.next()), &|held| held.item.term <= term);
         let at = self.base.index.forward(count as u64);
         let term_at = self.term_at(at)?;
         (at <= index && term_at <= term).then_some(Position { term: term_at, index: at })
@@ -163,12 +158,8 @@ impl<C: Command, S: Space> Log<C, S> {
             self.durable = self.saved;
             return self.durable > before;
         }
-        let (front, back) = self.window.range(self.offset(before.next()), self.offset(self.saved.next()));
-        let done = |part: &[Held<Entry<C>>]| part.partition_point(|held| ledger.is_durable(held.mark));
-        let mut count = done(front);
-        if count == front.len() {
-            count += done(back);
-        }
+        let (from, to) = (self.offset(before.next()), self.offset(self.saved.next()));
+        let count = self.window.count_while(from, to, &|held| ledger.is_durable(held.mark));
         self.durable = before.forward(count as u64);
         self.durable > before
     }
@@ -184,12 +175,7 @@ impl<C: Command, S: Space> Log<C, S> {
         if self.last_end <= limit {
             return self.last.index;
         }
-        let (front, back) = self.window.range(self.offset(after.next()), usize::MAX);
-        let fits = |part: &[Held<Entry<C>>]| part.partition_point(|held| held.end <= limit);
-        let mut count = fits(front);
-        if count == front.len() {
-            count += fits(back);
-        }
+        let count = self.window.count_while(self.offset(after.next()), usize::MAX, &|held| held.end <= limit);
         after.forward(count.max(1) as u64).min(self.last.index)
     }
 

@@ -32,11 +32,9 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
             Operation::Close { session } => {
                 let closed = self.sessions.close(*session).is_some();
                 let ending = || if closed { Ending::Closed } else { Ending::Failed(Failure::SessionExpired) };
-                self.end_calls(
-                    usize::MAX,
-                    ending,
-                    |call| matches!(call, Operation::Close { session: of } if of == session),
-                );
+                let is =
+                    |call: &Operation<_>| matches!(call, Operation::Close { session: of } if of == session);
+                self.end_calls(usize::MAX, &ending, &is);
             }
             Operation::Call { session, sequence: _, floor, command } => {
                 let turn = self.sessions.look(operation);
@@ -63,14 +61,14 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
             self.calls.name_own(session);
         }
         let is = |call: &Operation<_>| matches!(call, Operation::Open { client: of } if *of == client);
-        self.end_calls(usize::MAX, || Ending::Opened(session), is);
+        self.end_calls(usize::MAX, &|| Ending::Opened(session), &is);
     }
 
     fn end_calls(
         &mut self,
         most: usize,
-        ending: impl Fn() -> Ending<A::Reply>,
-        is: impl Fn(&Operation<A::Command>) -> bool,
+        ending: &dyn Fn() -> Ending<A::Reply>,
+        is: &dyn Fn(&Operation<A::Command>) -> bool,
     ) {
         // What others come to does not help the one that has waited for longest: it may be lost.
         if self.calls.end(most, ending, is) {
@@ -108,7 +106,7 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
             self.own_floor = sequence.min(self.own_sequence);
         }
         // The own ones are asked once, a client's as often as it asked here.
-        self.end_calls(if own { 1 } else { usize::MAX }, ending, is);
+        self.end_calls(if own { 1 } else { usize::MAX }, &ending, &is);
     }
 
     /// The node's own session made room for others: what is under way under it has no outcome.
@@ -117,7 +115,7 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
         (self.own_sequence, self.own_floor) = Default::default();
         let ending = || Ending::Failed(Failure::SessionExpired);
         let is = |call: &Operation<_>| matches!(call, Operation::Call { session: of, .. } if *of == session);
-        self.end_calls(usize::MAX, ending, is);
+        self.end_calls(usize::MAX, &ending, &is);
     }
 
     /// The state was loaded from a snapshot: what was asked here may have been carried out in what it covers.

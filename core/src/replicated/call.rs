@@ -104,12 +104,7 @@ impl<A: Application, S: Space> Calls<A, S> {
             Some(before) => self.operations.get(before).map_or(0, |held| held.end),
             None => self.operations.get(0).map_or(0, |held| held.end - held.item.weight() as u64),
         };
-        let (front, back) = self.operations.range(self.sent, until);
-        let fits = |part: &[Held<_>]| part.partition_point(|held| held.end - start <= bytes);
-        let mut count = fits(front);
-        if count == front.len() {
-            count += fits(back);
-        }
+        let count = self.operations.count_while(self.sent, until, &|held| held.end - start <= bytes);
         (self.sent + count.max(1)).min(until)
     }
 
@@ -126,8 +121,8 @@ impl<A: Application, S: Space> Calls<A, S> {
     pub(super) fn end(
         &mut self,
         most: usize,
-        ending: impl Fn() -> Ending<A::Reply>,
-        is: impl Fn(&Operation<A::Command>) -> bool,
+        ending: &dyn Fn() -> Ending<A::Reply>,
+        is: &dyn Fn(&Operation<A::Command>) -> bool,
     ) -> bool {
         let (mut left, mut is_first, mut moved) = (most, true, false);
         for at in 0..self.list.len() {

@@ -52,9 +52,25 @@ impl<S: Space> Settings<S> {
         }
     }
 
-    fn check(&self) -> Result<(), Fault> {
-        let (entries, bytes) = self.raft.proposals();
-        let largest = self.raft.append_bytes as u64;
+    fn limits(&self) -> Limits {
+        let &Self { patience, tick, snapshot_entries, snapshot_bytes, .. } = self;
+        Limits { patience, tick, snapshot_entries, snapshot_bytes }
+    }
+}
+
+/// The settings besides Raft's, which has its own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) patience: Duration,
+    pub(super) tick: Duration,
+    pub(super) snapshot_entries: usize,
+    pub(super) snapshot_bytes: u64,
+}
+
+impl Limits {
+    fn check<S: Space>(&self, raft: &Config<S>) -> Result<(), Fault> {
+        let (entries, bytes) = raft.proposals();
+        let largest = raft.append_bytes as u64;
         let fits = (1..=entries).contains(&self.snapshot_entries)
             && self.snapshot_bytes.saturating_add(largest) <= bytes;
         if fits { Ok(()) } else { Err(Fault::Settings("the log is not compacted before it is full")) }
@@ -90,12 +106,12 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize> Host
             moved: now,
             stamped: Timestamp::default(),
             imaging: None,
-            settings: settings.clone(),
+            limits: settings.limits(),
         }
     }
 
     fn take_in(&mut self, seed: u64, stored: Stored<'_, impl Records>) -> Result<(), Fault> {
-        self.settings.check()?;
+        self.limits.check(self.raft.config())?;
         self.raft.take_in(seed, stored)?;
         self.rng = Rng::new(mix(self.raft.life()));
         self.committed = self.raft.status().applied;

@@ -225,7 +225,7 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
 
     /// Another node's operations go into the leader's log, as far as there is room; the rest comes again.
     pub(super) fn on_forward(&mut self, from: NodeId, operations: Batch<'_, Operation<A::Command>>) {
-        if self.raft.first_as_leader().is_none() || !self.settings.raft.voters.contains(&from) {
+        if self.raft.first_as_leader().is_none() || !self.raft.config().voters.contains(&from) {
             return;
         }
         let _ = operations.try_take(|operation| {
@@ -246,7 +246,7 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
         if from >= until {
             return None;
         }
-        let until = self.calls.reach(until, self.settings.raft.append_bytes as u64);
+        let until = self.calls.reach(until, self.raft.config().append_bytes as u64);
         let until = (from..until).find(|&at| !self.calls.is_live(at)).unwrap_or(until);
         (from..until).for_each(|at| self.calls.set_floor(at, self.own_floor));
         self.calls.sent = until;
@@ -275,12 +275,12 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
     /// When the log is long, its state is written out, so that it can be compacted.
     fn plan_snapshot(&mut self) -> Option<Plan<A>> {
         let (len, weight) = self.raft.window();
-        let (entries, bytes) = (self.settings.snapshot_entries, self.settings.snapshot_bytes);
+        let (entries, bytes) = (self.limits.snapshot_entries, self.limits.snapshot_bytes);
         if len < entries && weight < bytes {
             return None;
         }
         // With the window all but full, this node may be the one that the others wait for to take their entries in.
-        let tight = !self.raft.takes_up(self.settings.raft.append_bytes);
+        let tight = !self.raft.takes_up(self.raft.config().append_bytes);
         // A follower that is being brought on needs the log that its snapshot goes on with, while there is room.
         let hold =
             self.raft.is_sending_snapshot() && len < entries + entries / 2 && weight < bytes + bytes / 2;

@@ -1,9 +1,9 @@
 //! Client sessions: each command takes effect exactly once, and in order (Raft 8, thesis 6.3).
 
 use super::{Failure, Operation};
-use crate::codec::{Full, Malformed, Sink, put, take};
+use crate::codec::{Full, Malformed, Sink, put, put_numbers, take, take_numbers};
 use crate::space::{List, Window};
-use crate::{Index, Moment, Space};
+use crate::{Index, Moment, Space, Timestamp};
 use core::fmt::Debug;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -52,11 +52,11 @@ impl Sequence {
 }
 
 /// What a command got, kept until its client says that it has it. `None`: it was skipped.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub(super) struct Kept<R> {
     pub(super) reply: Option<R>,
     pub(super) index: Index,
-    pub(super) time: crate::Timestamp,
+    pub(super) time: Timestamp,
 }
 
 #[derive(Debug)]
@@ -172,9 +172,11 @@ where
         put(&(self.list.len() as u64), sink)?;
         self.list.iter().try_for_each(|session| {
             let Session { id, client, used, floor, replies } = session;
-            put(&(id, client, used, floor, replies.len() as u64), sink)?;
-            let (front, back) = replies.as_slices();
-            front.iter().chain(back).try_for_each(|kept| put(kept, sink))
+            put_numbers(&[id.0, *client, used.get(), floor.0, replies.len() as u64], sink)?;
+            (0..replies.len()).filter_map(|at| replies.get(at)).try_for_each(|kept| {
+                put(&kept.reply, sink)?;
+                put_numbers(&[kept.index.get(), kept.time.as_micros()], sink)
+            })
         })
     }
 
@@ -182,13 +184,16 @@ where
     pub(super) fn restore(&mut self, input: &mut &[u8]) -> Result<(), Malformed> {
         self.list.clear();
         for _ in 0..take::<u64>(input)? {
-            let (id, client, used, floor, replies): (_, _, _, Sequence, u64) = take(input)?;
-            floor.0.checked_add(replies).ok_or(Malformed::Content)?;
+            let [id, client, used, floor, replies] = take_numbers(input)?;
+            floor.checked_add(replies).ok_or(Malformed::Content)?;
+            let (id, used, floor) = (SessionId(id), Index::new(used), Sequence(floor));
             let session = Session { id, client, used, floor, replies: Default::default() };
             self.list.push(session).map_err(|_| Malformed::Content)?;
             let Some(session) = self.list.last_mut() else { return Err(Malformed::Content) };
             for _ in 0..replies {
-                session.replies.push_back(take(input)?).map_err(|_| Malformed::Content)?;
+                let (reply, [index, time]) = (take(input)?, take_numbers(input)?);
+                let kept = Kept { reply, index: Index::new(index), time: Timestamp::from_micros(time) };
+                session.replies.push_back(kept).map_err(|_| Malformed::Content)?;
             }
         }
         Ok(())
