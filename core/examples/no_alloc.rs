@@ -22,7 +22,7 @@ type Space = Fixed<3, 32, 64, 4>;
 fn main() {
     println!("a node takes {} bytes, all of them inline", size_of::<Locks<Space>>());
     for (seed, expected) in DIGESTS {
-        let mut world = World::<Locks<Space>, 3>::new(settings);
+        let mut world = World::<Locks<Space>, 3>::new(settings, ());
         let digest = world.run(seed, STEPS, ask);
         println!("seed {seed}: {:?}", world.counts);
         for node in world.nodes() {

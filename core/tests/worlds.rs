@@ -14,7 +14,7 @@ type Inline = Fixed<3, 32, 64, 4>;
 type Allocated = Heap<3, 32, 64, 4>;
 
 fn run<S: Space>(seed: u64, steps: u32) -> (Digest, Counts) {
-    let mut world = Box::new(World::<Locks<S>, 3>::new(settings));
+    let mut world = Box::new(World::<Locks<S>, 3>::new(settings, ()));
     (world.run(seed, steps, ask), world.counts)
 }
 
@@ -39,7 +39,7 @@ fn short_courses_of_many_seeds_are_the_same_in_both_spaces() {
 
 #[test]
 fn a_course_meets_crashes_images_and_loads() {
-    let mut world = Box::new(World::<Locks<Inline>, 3>::new(settings));
+    let mut world = Box::new(World::<Locks<Inline>, 3>::new(settings, ()));
     world.run(1, STEPS, ask);
     let (counts, applied) = (world.counts, world.nodes().map(|node| node.applied().get()).min());
     assert!(applied > Some(1_000), "{applied:?}");
@@ -48,7 +48,7 @@ fn a_course_meets_crashes_images_and_loads() {
 
 #[test]
 fn inline_nothing_is_ever_allocated() {
-    let mut world = Box::new(World::<Locks<Inline>, 3>::new(settings));
+    let mut world = Box::new(World::<Locks<Inline>, 3>::new(settings, ()));
     let allocated = allocation_counter::measure(|| {
         world.run(1, STEPS, ask);
     });

@@ -1,10 +1,11 @@
 //! A driver with nothing behind it: frames and records come from where the compiler cannot see, and go there.
 
 use core::hint::black_box;
-use quorate::host::Blank;
 use quorate::codec::{self, Full, Header, Sink};
+use quorate::host::Blank;
 use quorate::{
-    ClusterId, Done, Errand, Fault, Hosted, Input, Instant, NodeId, Output, Place, Records, SnapshotId, Stored,
+    ClusterId, Done, Errand, Fault, Hosted, Input, Instant, NodeId, Output, Place, Records, SnapshotId,
+    Stored,
 };
 
 type Frame = heapless::Vec<u8, 256>;
@@ -31,10 +32,7 @@ impl Records for Somewhere {
 
 /// Restores a machine in its place and runs it, for ever.
 
-pub fn forever<M: Hosted>(
-    place: &mut Blank<M>,
-    mut ask: impl FnMut(&mut M, Instant),
-) -> ! {
+pub fn forever<M: Hosted>(place: &mut Blank<M>, mut ask: impl FnMut(&mut M, Instant)) -> ! {
     let snapshots: &[(SnapshotId, u64)] = black_box(&[]);
     let stored = Stored { records: Somewhere, snapshots };
     if let Ok(machine) = place.restore(black_box(1), stored) {

@@ -8,3 +8,4 @@
 
 pub mod drive;
 pub mod machines;
+pub mod stack;

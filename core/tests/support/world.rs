@@ -9,7 +9,7 @@ use quorate::{Position, SnapshotId, Stored};
 
 /// Bytes of the longest message, of what a node's log holds, and of a snapshot.
 const MESSAGE: usize = 256;
-const LOG: usize = 4096;
+const LOG: usize = 3072;
 const IMAGE: usize = 1024;
 /// Frames that are on their way.
 const FLYING: usize = 16;
@@ -47,7 +47,6 @@ impl fmt::Write for Digest {
 }
 
 /// What one node stores. All of it is durable at once, and outlives the machine.
-#[derive(Default)]
 struct Disk {
     log: Bytes<LOG>,
     snapshots: heapless::Vec<(SnapshotId, Bytes<IMAGE>), 2>,
@@ -55,6 +54,14 @@ struct Disk {
 }
 
 impl Disk {
+    const EMPTY: Self = Self { log: Bytes::new(), snapshots: heapless::Vec::new(), kept: None };
+
+    fn clear(&mut self) {
+        self.log.clear();
+        self.snapshots.clear();
+        self.kept = None;
+    }
+
     fn append(&mut self, put: impl FnOnce(&mut Bytes<LOG>) -> Result<(), Full>) {
         let start = self.log.len();
         let stored = self.log.put(&[0; 2]).and_then(|()| put(&mut self.log));
@@ -107,8 +114,21 @@ enum Task {
     Load(SnapshotId),
 }
 
+/// Somebody who watches each call of a machine.
+pub trait Watch {
+    /// Makes a call.
+    fn around<R>(&mut self, call: impl FnOnce() -> R) -> R;
+}
+
+/// Nobody.
+impl Watch for () {
+    fn around<R>(&mut self, call: impl FnOnce() -> R) -> R {
+        call()
+    }
+}
+
 /// What has happened, in numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
     pub messages: u32,
     pub records: u32,
@@ -118,8 +138,12 @@ pub struct Counts {
     pub crashes: u32,
 }
 
+impl Counts {
+    const NONE: Self = Self { messages: 0, records: 0, events: 0, images: 0, loads: 0, crashes: 0 };
+}
+
 /// The world.
-pub struct World<M: Hosted, const NODES: usize> {
+pub struct World<M: Hosted, const NODES: usize, W: Watch = ()> {
     nodes: [Option<M>; NODES],
     disks: [Disk; NODES],
     settings: fn(NodeId) -> M::Settings,
@@ -128,30 +152,35 @@ pub struct World<M: Hosted, const NODES: usize> {
     rng: Rng,
     digest: Digest,
     pub counts: Counts,
+    pub watch: W,
 }
 
-impl<M: Hosted, const NODES: usize> World<M, NODES>
+impl<M: Hosted, const NODES: usize, W: Watch> World<M, NODES, W>
 where
     for<'a> M::Event<'a>: fmt::Debug,
 {
     /// A world without nodes; `settings` are theirs, from 1 on.
-    pub fn new(settings: fn(NodeId) -> M::Settings) -> Self {
+    pub const fn new(settings: fn(NodeId) -> M::Settings, watch: W) -> Self {
         Self {
             nodes: [const { None }; NODES],
-            disks: core::array::from_fn(|_| Disk::default()),
+            disks: [const { Disk::EMPTY }; NODES],
             settings,
             flying: heapless::Deque::new(),
-            now: Instant::default(),
+            now: Instant::from_micros(0),
             rng: Rng::new(0),
             digest: Digest::new(),
-            counts: Counts::default(),
+            counts: Counts::NONE,
+            watch,
         }
     }
 
-    /// Runs some steps of the course that `seed` decides. `ask` makes requests, of any node it likes.
+    /// Runs some steps of the course that `seed` decides, from the beginning. `ask` makes requests, of any node it likes.
     pub fn run(&mut self, seed: u64, steps: u32, mut ask: impl FnMut(&mut Rng, Instant, &mut M)) -> Digest {
-        self.rng = Rng::new(seed);
+        (self.rng, self.now) = (Rng::new(seed), Instant::default());
+        (self.digest, self.counts) = (Digest::new(), Counts::NONE);
+        self.flying.clear();
         for at in 0..NODES {
+            self.disks[at].clear();
             self.restart(at);
         }
         for _ in 0..steps {
@@ -165,7 +194,8 @@ where
                 15..30 => {
                     let at = self.pick();
                     if let Some(machine) = &mut self.nodes[at] {
-                        ask(&mut self.rng, self.now, machine);
+                        let Self { rng, now, watch, .. } = self;
+                        watch.around(|| ask(rng, *now, machine));
                     }
                     self.drain(at);
                 }
@@ -196,8 +226,10 @@ where
         let stored = Stored { records: Replay(&disk.log), snapshots: &found };
         // Not `restore`: that one would be moved into its place.
         self.nodes[at] = None;
-        let machine = self.nodes[at].insert(M::blank(&(self.settings)(id), self.now));
-        let restored = machine.take_in(self.rng.next(), stored);
+        let Self { nodes, watch, settings, now, .. } = self;
+        let machine = watch.around(|| nodes[at].insert(M::blank(&settings(id), *now)));
+        let seed = self.rng.next();
+        let restored = watch.around(|| machine.take_in(seed, stored));
         assert!(restored.is_ok(), "a node is restored from its own records");
         self.drain(at);
     }
@@ -210,7 +242,7 @@ where
         self.now = Instant::from_micros(self.now.as_micros() + micros);
         for at in 0..NODES {
             if let Some(machine) = &mut self.nodes[at] {
-                machine.handle(self.now, Input::Wake);
+                self.watch.around(|| machine.handle(self.now, Input::Wake));
             }
             self.drain(at);
         }
@@ -236,7 +268,7 @@ where
             let message = M::take_message(&frame.bytes);
             assert!(message.is_ok(), "what a machine encodes can be decoded");
             if let Ok(message) = message {
-                machine.handle(self.now, Input::Message { from, message });
+                self.watch.around(|| machine.handle(self.now, Input::Message { from, message }));
             }
         }
         self.drain(frame.to);
@@ -257,7 +289,7 @@ where
                     .map(|bytes| Done::Read { to: *to, of: *of, offset: *offset, bytes }),
             };
             if let Some(done) = done {
-                let finished = machine.finish(self.now, done);
+                let finished = self.watch.around(|| machine.finish(self.now, done));
                 assert!(finished.is_ok(), "what a machine wrote can be read");
             }
         }
@@ -265,15 +297,15 @@ where
 
     /// Polls a machine until it has nothing more to say, or has an errand.
     fn drain_to_errand(&mut self, at: usize) -> Option<Task> {
-        let Self { nodes, disks, flying, digest, counts, now, .. } = self;
+        let Self { nodes, disks, flying, digest, counts, now, watch, .. } = self;
         let (machine, disk) = (nodes[at].as_mut()?, &mut disks[at]);
         let mut receipt = None;
         loop {
             if let Some(receipt) = receipt.take() {
-                machine.handle(*now, Input::Saved(receipt));
+                watch.around(|| machine.handle(*now, Input::Saved(receipt)));
             }
             let _ = digest.put(&[at as u8]);
-            match machine.poll()? {
+            match watch.around(|| machine.poll())? {
                 Output::Save(write) => {
                     counts.records += 1;
                     let saved = write.commit(|record| {

@@ -5,9 +5,9 @@
 use core::hint::black_box;
 use cortex_m_rt::entry;
 use quorate::codec;
+use quorate::host::Blank;
 use quorate::lock::Command;
 use quorate::replicated::Request;
-use quorate::host::Blank;
 use quorate::{Instant, Machine, NodeId};
 use quorate_board::drive;
 use quorate_board::machines::{Locks, settings};

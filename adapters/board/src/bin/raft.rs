@@ -4,11 +4,11 @@
 
 use core::hint::black_box;
 use cortex_m_rt::entry;
-use quorate::raft::Request;
 use quorate::host::Blank;
+use quorate::raft::Request;
 use quorate::{Instant, Machine, NodeId};
-use quorate_board::machines::{Alone, config};
 use quorate_board::drive;
+use quorate_board::machines::{Alone, config};
 
 #[entry]
 fn main() -> ! {
