@@ -82,6 +82,8 @@ impl Run {
             loss: f64::from(self.loss) / 100.0,
             corruption: f64::from(self.corruption) / 100.0,
             delay: self.delay,
+            // More than boards take: it is for them to drop what is too long.
+            mtu: 512,
             ..Conditions::default()
         }
     }

@@ -14,16 +14,20 @@ pub fn babble(world: &mut World, rounds: u32, seed: u64) -> u32 {
     let station = world.babbler();
     let mut sent = 0;
     for _ in 0..rounds {
-        let overheard = world.hub.overheard();
-        let one = overheard.get(rng.below(overheard.len() as u64) as usize).cloned().unwrap_or_default();
-        let cut = one.get(..one.len() / 2).unwrap_or_default().to_vec();
-        let mut flipped = one.clone();
+        let mut overheard = || {
+            let frames = world.hub.overheard();
+            frames.get(rng.below(frames.len() as u64) as usize).cloned().unwrap_or_default()
+        };
+        let replayed = [overheard(), overheard(), overheard()];
+        let mut cut = overheard();
+        cut.truncate(cut.len() / 2);
+        let mut flipped = overheard();
         if let Some(byte) = flipped.first_mut() {
             *byte ^= 0x20;
         }
         let noise: Vec<u8> = (0..rng.below(127)).map(|_| rng.next() as u8).collect();
         let oversized = vec![0x5A; 300];
-        for frame in [noise, cut, flipped, foreign(&mut rng), one, oversized] {
+        for frame in [noise, cut, flipped, foreign(&mut rng), oversized].into_iter().chain(replayed) {
             world.hub.send(station, frame);
             world.run_for(Duration::from_millis(15));
             sent += 1;

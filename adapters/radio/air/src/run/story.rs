@@ -4,7 +4,7 @@ use super::babble::babble;
 use super::board::Kind;
 use super::claims::Claims;
 use super::script::{PATIENCE, conclude};
-use super::watch::{Seen, Watch};
+use super::watch::{Seen, Shown, Watch};
 use super::world::World;
 use crate::options::Run;
 use std::fs;
@@ -93,16 +93,22 @@ fn hand_over(world: &mut World, _: u64) -> Outcome {
 
 fn noise(world: &mut World, seed: u64) -> Outcome {
     let nodes = world.of(Kind::Node);
-    let dropped =
-        |watch: &Watch| nodes.iter().filter_map(|&node| watch.boards[node].frames_dropped).sum::<u64>();
+    let dropped = |watch: &Watch| {
+        let kinds: [fn(&Shown) -> Option<u64>; 3] =
+            [|shown| shown.frames_damaged, |shown| shown.frames_foreign, |shown| shown.frames_repeated];
+        kinds.map(|kind| nodes.iter().filter_map(|&node| kind(&watch.boards[node])).sum::<u64>())
+    };
     let before = dropped(&world.watch);
     let sent = babble(world, 15, seed);
-    let after = world.until("nodes drop what they should not take", PATIENCE, |watch| {
-        Some(dropped(watch)).filter(|&after| after > before + 10)
-    })?;
+    let [damaged, foreign, repeated] =
+        world.until("nodes drop damaged, foreign and repeated frames", PATIENCE, |watch| {
+            let now = dropped(watch);
+            let more: [u64; 3] = std::array::from_fn(|kind| now[kind] - before[kind]);
+            more.iter().all(|&more| more > 0).then_some(more)
+        })?;
     let grants = world.watch.grants();
     world.until("the lock moves on", HANDOVER, |watch| (watch.grants() > grants).then_some(()))?;
-    Ok(format!("{sent} frames, {} dropped on {} nodes", after - before, nodes.len()))
+    Ok(format!("{sent} frames; dropped by nodes: {damaged} damaged, {foreign} foreign, {repeated} repeated"))
 }
 
 fn jam_a_node(world: &mut World, _: u64) -> Outcome {

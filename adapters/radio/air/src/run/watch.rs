@@ -26,6 +26,10 @@ pub struct Shown {
     pub frames_received: Option<u64>,
     /// Frames that its link dropped: of strangers, damaged, replayed.
     pub frames_dropped: Option<u64>,
+    /// Of these, those with a wrong checksum, cut short or too long; of another cluster; played again.
+    pub frames_damaged: Option<u64>,
+    pub frames_foreign: Option<u64>,
+    pub frames_repeated: Option<u64>,
     /// Bytes that its stack took at the deepest.
     pub stack: Option<u64>,
 }
@@ -73,6 +77,9 @@ impl Watch {
             frames_sent: None,
             frames_received: None,
             frames_dropped: None,
+            frames_damaged: None,
+            frames_foreign: None,
+            frames_repeated: None,
             stack: None,
         });
     }
@@ -143,6 +150,9 @@ impl Watch {
         take(&mut shown.frames_sent, "sent");
         take(&mut shown.frames_received, "received");
         take(&mut shown.frames_dropped, "dropped");
+        take(&mut shown.frames_damaged, "damaged");
+        take(&mut shown.frames_foreign, "foreign");
+        take(&mut shown.frames_repeated, "repeated");
         take(&mut shown.stack, "stack");
     }
 

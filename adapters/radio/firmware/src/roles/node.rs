@@ -185,13 +185,15 @@ impl<'n, const VOTERS: usize, const SESSIONS: usize> Voter<'n, VOTERS, SESSIONS>
         let line = line.number("applied", status.applied.get());
         let line = line.maybe("holder", self.owner.map(|owner| owner.session.get()));
         let line = line.maybe("token", self.owner.map(|owner| owner.token.get()));
-        let counters = self.node.link().counters();
+        let (cut, counters) = (self.node.radio().dropped(), *self.node.link().counters());
         let line = line.number("sent", u64::from(counters.frames_sent));
         let line = line.number("received", u64::from(counters.messages_heard));
         let own = counters.dropped.total() - counters.dropped.overheard;
         let malformed = self.node.dropped().malformed + self.desk.dropped();
-        let cut = self.node.radio().dropped();
         let line = line.number("dropped", u64::from(own + malformed + cut));
+        let line = line.number("damaged", u64::from(counters.dropped.damaged + cut));
+        let line = line.number("foreign", u64::from(counters.dropped.foreign));
+        let line = line.number("repeated", u64::from(counters.dropped.repeated));
         drop(line.number("overrun", u64::from(uart::overrun())).number("stack", stack::deepest() as u64));
     }
 }
