@@ -49,6 +49,8 @@ pub struct Holder<const NODES: usize> {
     /// In line, or told that there is no room: not to be asked again before.
     pause: Instant,
     asked: Option<What>,
+    /// Whether the last thing that was answered was a renewal, or the opening of the session.
+    renewed: bool,
 }
 
 /// What is asked.
@@ -75,6 +77,7 @@ impl<const NODES: usize> Holder<NODES> {
             token: None,
             pause: Instant::default(),
             asked: None,
+            renewed: false,
         }
     }
 
@@ -120,6 +123,7 @@ impl<const NODES: usize> Holder<NODES> {
         let sent = self.asker.first_asked();
         let body = self.asker.take(from, message)?;
         let asked = self.asked.take()?;
+        self.renewed = matches!(asked, What::Open | What::Renew);
         let Ok(Answered::Replied(reply)) = Answered::<Reply>::take(body) else {
             self.asker.next_node();
             self.pause = now.after(IN_LINE);
@@ -179,15 +183,16 @@ impl<const NODES: usize> Holder<NODES> {
         if self.asked.is_some() {
             return self.asked;
         }
-        let paused = now < self.pause;
-        match (self.session, self.token) {
-            (Some(_), _) if now >= self.renewal() => Some(What::Renew),
-            _ if paused => None,
-            (None, _) if self.wanted => Some(What::Open),
-            (Some(_), None) if self.wanted => Some(What::Acquire),
-            (Some(_), Some(_)) if !self.wanted => Some(What::Release),
-            _ => None,
-        }
+        let wants = match (self.session, self.token) {
+            _ if now < self.pause => None,
+            (None, _) => self.wanted.then_some(What::Open),
+            (Some(_), None) => self.wanted.then_some(What::Acquire),
+            (Some(_), Some(_)) => (!self.wanted).then_some(What::Release),
+        };
+        let is_due = self.session.is_some() && now >= self.renewal();
+        // Where answers take longer than a third of the lease the next renewal is due with each: what is wanted goes in
+        // between.
+        if is_due && !(self.renewed && wants.is_some()) { Some(What::Renew) } else { wants }
     }
 
     fn command(&self, what: What) -> Option<Command> {

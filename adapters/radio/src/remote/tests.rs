@@ -173,6 +173,33 @@ fn who_waits_in_line_asks_again_after_a_while() {
 }
 
 #[test]
+fn who_is_late_with_each_renewal_asks_for_the_lock_all_the_same() {
+    let mut holder = holder();
+    let mut asked = std::vec::Vec::new();
+    for round in 0..4 {
+        // Each answer takes longer than a third of the lease.
+        holder.due(at(round * 1_500)).expect("it asks");
+        let now = at((round + 1) * 1_500 - 1);
+        let (to, ask) = loop {
+            if let Some((to, ask)) = holder.due(now) {
+                break (to, ask.to_vec());
+            }
+        };
+        let mut body = &ask[..];
+        let _number: u64 = codec::take(&mut body).expect("a number");
+        let command: Command = codec::take_all(body).expect("a command");
+        let reply = match command {
+            Command::Open { .. } => Reply::Opened { session: SessionId::new(4) },
+            Command::Renew { .. } => Reply::Renewed,
+            _ => Reply::Queued { ahead: 1 },
+        };
+        asked.push(reply.clone());
+        holder.take(now, to, &answer(CLIENT, &ask, reply));
+    }
+    assert!(asked.contains(&Reply::Queued { ahead: 1 }), "{asked:?}");
+}
+
+#[test]
 fn a_lock_that_is_no_longer_wanted_is_given_back() {
     let mut holder = granted();
     holder.want(false);
