@@ -158,8 +158,20 @@ impl<T: Debug, const N: usize> List<T> for heapless::Vec<T, N> {
         Self::push(self, item)
     }
 
+    // Small lists: an item after the other takes less code than moving memory.
+
+    fn insert(&mut self, at: usize, mut item: T) -> Result<(), T> {
+        if self.is_full() {
+            return Err(item);
+        }
+        self.iter_mut().skip(at).for_each(|place| core::mem::swap(place, &mut item));
+        self.push(item)
+    }
+
     fn remove(&mut self, at: usize) -> Option<T> {
-        (at < self.len()).then(|| Self::remove(self, at))
+        let mut item = if at < self.len() { self.pop()? } else { return None };
+        self.iter_mut().skip(at).rev().for_each(|place| core::mem::swap(place, &mut item));
+        Some(item)
     }
 
     fn clear(&mut self) {

@@ -56,10 +56,11 @@ pub(crate) const fn micros(span: Duration) -> u64 {
 
 /// So many microseconds as a span.
 pub(crate) const fn span(micros: u64) -> Duration {
-    // A division by a million, exact for every number: a small chip has to emulate the real one. The remainder changes
-    // nothing but that nobody need ask whether there are too many nanoseconds.
+    // A division by a million, exact for every number: a small chip has to emulate the real one. That less than a million
+    // is left is for the compiler to see.
     let seconds = ((micros as u128 * 0x431B_DE82_D7B6_34DB) >> 82) as u64;
-    Duration::new(seconds, (micros - seconds * 1_000_000) as u32 % 1_000_000 * 1_000)
+    let rest = (micros - seconds * 1_000_000) as u32;
+    Duration::new(seconds, if rest < 1_000_000 { rest * 1_000 } else { 0 })
 }
 
 #[cfg(test)]

@@ -31,7 +31,6 @@ impl Records for Somewhere {
 }
 
 /// Restores a machine in its place and runs it, for ever.
-
 pub fn forever<M: Hosted>(place: &mut Blank<M>, mut ask: impl FnMut(&mut M, Instant)) -> ! {
     let snapshots: &[(SnapshotId, u64)] = black_box(&[]);
     let stored = Stored { records: Somewhere, snapshots };

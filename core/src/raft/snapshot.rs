@@ -27,6 +27,7 @@ pub(super) struct Incoming<S: Space> {
 
 impl<S: Space> Incoming<S> {
     /// A snapshot of which `have` bytes are durable.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub(super) fn of(of: SnapshotId, have: u64, ledger: &Ledger) -> Self {
         Self { of, chunk: S::Chunk::default(), offset: have, saved: true, mark: ledger.mark() }
     }

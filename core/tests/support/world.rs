@@ -206,6 +206,7 @@ where
     }
 
     /// The nodes.
+    #[allow(dead_code, reason = "not everybody looks")]
     pub fn nodes(&self) -> impl Iterator<Item = &M> {
         self.nodes.iter().flatten()
     }
