@@ -6,7 +6,7 @@
 //! - [`Engine`]: the turn of a machine. Nothing that is not ready makes it wait.
 //! - [`Storage`], and the [`storage_thread`] that calls it: what is queued while one sync runs shares the next.
 //! - what goes over a connection, without the connection: the handshake ([`hello`]), [`frames`], the outgoing buffer
-//!   ([`Link`]), which connection counts ([`Connections`]), how long to wait before the next try ([`Pause`]).
+//!   ([`Link`]), which connection counts ([`Connections`]), when to dial again ([`Tries`]).
 //! - for drivers without a runtime: a bounded [`mailbox`], the [`Bell`] that its arrivals ring, a [`slot`] for one
 //!   answer, a [`StopSignal`].
 //!
@@ -29,13 +29,13 @@ mod identity;
 mod limits;
 mod link;
 mod mailbox;
-mod pause;
 mod reason;
 mod request;
 mod slot;
 mod stop;
 mod storage;
 pub mod sync;
+mod tries;
 mod writes;
 
 pub use bell::Bell;
@@ -49,7 +49,6 @@ pub use identity::Identity;
 pub use limits::Limits;
 pub use link::{Departure, Link};
 pub use mailbox::{Receiver, Sender, Unsent, mailbox};
-pub use pause::Pause;
 pub use reason::{StartError, StopReason};
 pub use request::{Answered, Asked, Control, Driven, Reply, RequestError};
 pub use slot::{Filler, Waiter, slot};
@@ -59,4 +58,5 @@ pub use storage::DiskStorage;
 pub use storage::queue::{Batch, StorageQueue, StorageWork, storage_queue};
 pub use storage::thread as storage_thread;
 pub use storage::{Contents, MemoryDisk, SnapshotWriter, Storage, StorageError};
+pub use tries::Tries;
 pub use writes::Writes;

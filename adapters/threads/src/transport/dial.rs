@@ -10,7 +10,7 @@ use std::time::Instant;
 use quorate::NodeId;
 use quorate_driver::hello::{self, ANSWER_BYTES, Mismatch};
 use quorate_driver::sync::{Mutex, lock};
-use quorate_driver::{Identity, Limits, Link, Pause, StopSignal, Tally};
+use quorate_driver::{Identity, Limits, Link, StopSignal, Tally, Tries};
 use tracing::{debug, info, warn};
 
 use super::stream::Connection;
@@ -33,34 +33,26 @@ impl Dialer {
     /// Connects, sends what the machine says, and connects anew when the connection is lost, until it is told to
     /// stop.
     pub(crate) fn run(self: &Arc<Self>, seed: u64) {
-        let mut pause = Pause::new(&self.limits, seed);
-        let mut last_trouble = String::new();
+        let mut tries = Tries::new(&self.limits, seed);
         while self.stop.reason().is_none() {
             match self.connect() {
                 Ok(connection) => {
                     info!(peer = %self.peer, address = self.address, "connected");
-                    last_trouble.clear();
-                    let since = Instant::now();
+                    tries.succeed();
                     let end = self.send_over(&connection);
                     info!(peer = %self.peer, "disconnected: {end}");
-                    if since.elapsed() > self.limits.longest_pause {
-                        pause.reset();
-                    }
                 }
                 Err(mismatch) => {
                     mismatch.count(&self.tally);
-                    // Once for each kind of trouble: a peer that is down for a day is not news twice a second.
-                    let trouble = mismatch.to_string();
-                    if trouble == last_trouble {
-                        debug!(peer = %self.peer, address = self.address, "not connected: {trouble}");
+                    if tries.fail(&mismatch) {
+                        warn!(peer = %self.peer, address = self.address, "not connected: {mismatch}");
                     } else {
-                        warn!(peer = %self.peer, address = self.address, "not connected: {trouble}");
-                        last_trouble = trouble;
+                        debug!(peer = %self.peer, address = self.address, "not connected: {mismatch}");
                     }
                 }
             }
             *lock(&self.current) = None;
-            self.stop.wait_timeout(pause.lengthen());
+            self.stop.wait_timeout(tries.pause());
         }
     }
 

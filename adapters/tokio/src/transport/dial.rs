@@ -1,12 +1,11 @@
 //! The connections that this node makes.
 
 use std::sync::Arc;
-use std::time::Instant;
 use std::{fmt, io};
 
 use quorate::NodeId;
 use quorate_driver::hello::{self, ANSWER_BYTES, Mismatch};
-use quorate_driver::{Departure, Identity, Limits, Link, Pause, Tally};
+use quorate_driver::{Departure, Identity, Limits, Link, Tally, Tries};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -41,33 +40,25 @@ impl Dialer {
     /// Connects, sends what the machine says, and connects anew when the connection is lost. Ends only when its
     /// task is aborted.
     pub(crate) async fn run(self, seed: u64) {
-        let mut pause = Pause::new(&self.limits, seed);
-        let mut last_trouble = String::new();
+        let mut tries = Tries::new(&self.limits, seed);
         loop {
             match self.connect().await {
                 Ok(stream) => {
                     info!(peer = %self.peer, address = self.address, "connected");
-                    last_trouble.clear();
-                    let since = Instant::now();
+                    tries.succeed();
                     let end = self.send_over(stream).await;
                     info!(peer = %self.peer, "disconnected: {end}");
-                    if since.elapsed() > self.limits.longest_pause {
-                        pause.reset();
-                    }
                 }
                 Err(mismatch) => {
                     mismatch.count(&self.tally);
-                    // Once for each kind of trouble: a peer that is down for a day is not news twice a second.
-                    let trouble = mismatch.to_string();
-                    if trouble == last_trouble {
-                        debug!(peer = %self.peer, address = self.address, "not connected: {trouble}");
+                    if tries.fail(&mismatch) {
+                        warn!(peer = %self.peer, address = self.address, "not connected: {mismatch}");
                     } else {
-                        warn!(peer = %self.peer, address = self.address, "not connected: {trouble}");
-                        last_trouble = trouble;
+                        debug!(peer = %self.peer, address = self.address, "not connected: {mismatch}");
                     }
                 }
             }
-            sleep(pause.lengthen()).await;
+            sleep(tries.pause()).await;
         }
     }
 
