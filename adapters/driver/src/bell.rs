@@ -71,3 +71,41 @@ impl Bell {
         self.state.swap(QUIET, Ordering::AcqRel);
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn in_10_s() -> Option<Instant> {
+        Some(Instant::now() + Duration::from_secs(10))
+    }
+
+    #[test]
+    fn a_ring_ends_the_wait_that_it_came_before_or_into() {
+        let (bell, start) = (Bell::default(), Instant::now());
+        bell.ring();
+        bell.ring();
+        bell.wait(in_10_s());
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| bell.wait(in_10_s()));
+            while bell.state.load(Ordering::Acquire) != AWAITED && start.elapsed().as_secs() < 5 {
+                std::thread::yield_now();
+            }
+            bell.ring();
+            waiting.join().expect("no panic");
+        });
+        assert!(start.elapsed().as_secs() < 5, "a ring was missed");
+    }
+
+    #[test]
+    fn a_wait_ends_with_its_time_and_two_rings_end_one_wait() {
+        let (bell, time) = (Bell::default(), Duration::from_millis(20));
+        bell.ring();
+        bell.ring();
+        bell.wait(in_10_s());
+        let start = Instant::now();
+        bell.wait(Some(start + time));
+        assert!(start.elapsed() >= time);
+    }
+}

@@ -217,6 +217,32 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_for_room_is_woken_by_room_and_by_the_end() {
+        let (sender, receiver) = pair(1);
+        let sender = &sender;
+        sender.send(0).expect("there is room");
+        std::thread::scope(|scope| {
+            let (done, ended) = std::sync::mpsc::channel();
+            let until_they_wait = |count| {
+                while lock(&receiver.0.letters).waiting < count {
+                    std::thread::yield_now();
+                }
+            };
+            for letter in [1, 2] {
+                let done = done.clone();
+                scope.spawn(move || done.send(sender.send(letter)));
+            }
+            until_they_wait(2);
+            receiver.take(&mut Vec::new(), 1);
+            assert_eq!(ended.recv_timeout(Duration::from_secs(10)), Ok(Ok(())), "there was room for one");
+            until_they_wait(1);
+            receiver.close();
+            let given_back = ended.recv_timeout(Duration::from_secs(10));
+            assert!(matches!(given_back, Ok(Err(1 | 2))), "{given_back:?}");
+        });
+    }
+
+    #[test]
     fn the_last_sender_that_goes_is_noticed() {
         let bell = Arc::new(Bell::default());
         let (sender, receiver) = mailbox(4, Arc::clone(&bell));
