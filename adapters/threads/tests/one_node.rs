@@ -43,6 +43,8 @@ fn what_was_acknowledged_is_there_after_a_kill() {
 fn a_dropped_node_stops_by_itself() {
     let node = alone(&MemoryDisk::default());
     let handle = node.handle().clone();
+    // It sleeps by then.
+    std::thread::sleep(Duration::from_millis(50));
     drop(node);
     let stopped = handle.clone();
     assert!(matches!(ends("stop", move || stopped.stopped()), StopReason::Killed));
@@ -93,6 +95,8 @@ fn slow_storage_leaves_requests_in_the_mailbox() {
     while let Ok(answer) = handle.try_request(Request::Add(1)) {
         answers.push(answer);
     }
+    std::thread::sleep(Duration::from_millis(20));
+    assert!(matches!(handle.try_request(Request::Add(1)), Err(RequestError::Full(_))), "more was taken");
     assert_eq!((handle.counters().requests, answers.len()), (2, 2 + 4));
     for answer in answers {
         soon("outcome", answer).expect("the node runs");

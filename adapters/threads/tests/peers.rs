@@ -263,7 +263,9 @@ fn a_connection_whose_end_is_closed_is_noticed_and_dialled_anew_though_nothing_i
 #[test]
 fn a_peer_that_does_not_read_holds_up_neither_the_machine_nor_a_shutdown() {
     let ((listener, ours), (theirs, address)) = (bind(), bind());
-    let limits = Limits { outgoing_bytes: 1 << 16, ..Limits::default() };
+    // The system does not give the connection up by itself.
+    let silence_time = Duration::from_secs(60);
+    let limits = Limits { outgoing_bytes: 1 << 16, silence_time, ..Limits::default() };
     let node = node(ONE, &[]).peers([(TWO, address)]).listener(listener).limits(limits);
     let node = node.start(MemoryDisk::default().open()).expect("it starts");
     let (mut deaf, _) = theirs.accept().expect("it dials");
