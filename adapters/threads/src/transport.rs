@@ -113,3 +113,37 @@ pub(crate) fn join_all(threads: impl IntoIterator<Item = JoinHandle<()>>) {
         let _ = thread.join();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quorate::ClusterId;
+    use quorate::codec::Header;
+    use quorate_driver::{Limits, mailbox};
+
+    #[test]
+    fn what_a_busy_peer_has_no_room_for_is_passed_on_later_and_in_order() {
+        let (hub, tally, (from, to)) =
+            (Hub::default(), Arc::new(Tally::default()), (NodeId::new(1), NodeId::new(2)));
+        let (sender, pieces) = mailbox(1, Arc::new(Bell::default()));
+        hub.enter(to, sender);
+        let (held, counted) = (Mutex::default(), Arc::clone(&tally));
+        let link = Link::new(Way::Hub(Passage { hub, from, to, tally: counted, held }));
+        link.set_connected(true);
+        for byte in 0..3 {
+            let header = Header { cluster: ClusterId::new(7), from, to };
+            link.post(header, &Limits::default(), &tally, |buffer| {
+                buffer.push(byte);
+                Ok(())
+            });
+            link.flush();
+        }
+        let mut taken = Vec::new();
+        for _ in 0..3 {
+            pieces.take(&mut taken, 1);
+            link.flush();
+        }
+        let said: Vec<_> = taken.iter().map(|piece| piece.frames[4 + 25]).collect();
+        assert_eq!((said, tally.read().frames_out), (vec![0, 1, 2], 3));
+    }
+}

@@ -373,7 +373,9 @@ fn threads_of(name: &str) -> (usize, u64) {
             |field: &str| status.lines().find_map(|line| line.strip_prefix(field)).unwrap_or_default().trim();
         if field("Name:").contains(name) {
             count += 1;
-            woken += field("voluntary_ctxt_switches:").parse::<u64>().expect("a number");
+            for kind in ["voluntary_ctxt_switches:", "nonvoluntary_ctxt_switches:"] {
+                woken += field(kind).parse::<u64>().expect("a number");
+            }
         }
     }
     (count, woken)

@@ -319,6 +319,7 @@ fn a_cut_drops_what_is_said_in_both_directions_and_a_heal_lets_it_through() {
         let first = submit(ONE).wait_timeout(time).expect_err("it was heard");
         let second = submit(TWO).wait_timeout(time).expect_err("it was heard");
         assert_eq!((total(cluster.handle(THREE), ONE), total(cluster.handle(TWO), ONE)), (2, 1));
+        assert_eq!(total(cluster.handle(ONE), TWO), 1, "it was heard");
         cluster.handle(ONE).set_cut(TWO, false);
         for answer in [first, second] {
             assert_eq!(soon("addition", answer).expect("it runs"), common::adder::Outcome::Added(2));
