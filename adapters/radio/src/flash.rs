@@ -14,7 +14,7 @@ mod snapshots;
 mod walk;
 mod writer;
 
-pub use error::FlashError;
+pub use error::{Evidence, FlashError, Unfit};
 
 use crate::store::{RestoreError, Snapshots, Store};
 use embedded_storage::nor_flash::NorFlash;
@@ -91,7 +91,7 @@ impl<F: NorFlash> Flash<F> {
         medium.check()?;
         let needed = options.pages_needed::<F>();
         if options.record_bytes.max(options.snapshot_bytes) > 1 << 22 {
-            return Err(FlashError::Options("records or snapshots of more than 4 MiB"));
+            return Err(FlashError::Options(Unfit::Limits));
         }
         if options.pages < needed {
             return Err(FlashError::TooSmall { pages: needed });
@@ -128,7 +128,7 @@ impl<F: NorFlash> Flash<F> {
 
     fn check_len(bytes: u64, limit: u32) -> Result<u32, F> {
         let len = u32::try_from(bytes).ok().filter(|len| *len <= limit);
-        len.ok_or(FlashError::TooLong { bytes, limit })
+        len.ok_or(FlashError::TooLong { limit })
     }
 
     fn append(
@@ -159,8 +159,8 @@ impl<F: NorFlash> Flash<F> {
         }
         let whole = |held: &Held| keep == Some(held.of) && held.is_whole();
         let kept = self.writer.held.iter().copied().flatten().find(whole);
-        if let Some(missing) = keep.filter(|_| kept.is_none()) {
-            return Err(FlashError::NoSnapshot(missing));
+        if keep.is_some() && kept.is_none() {
+            return Err(FlashError::NoSnapshot);
         }
         self.writing(|writer| {
             let before = writer.log_pages;
@@ -188,7 +188,7 @@ impl<F: NorFlash> Flash<F> {
         let next = u64::from(have);
         let end = offset.checked_add(bytes.len() as u64).filter(|end| *end <= u64::from(size));
         if offset > next || end.is_none() {
-            return Err(FlashError::OutOfOrder { of, next });
+            return Err(FlashError::OutOfOrder { next: have });
         }
         // What is here already may come again.
         let new =
@@ -224,7 +224,7 @@ impl<F: NorFlash> Store for Flash<F> {
         show: &mut dyn FnMut(&[u8]) -> core::result::Result<(), Fault>,
     ) -> core::result::Result<(), RestoreError<Self::Error>> {
         let writer = &mut self.writer;
-        let gone = RestoreError::Store(FlashError::Corrupt { page: 0, evidence: "the log is gone" });
+        let gone = RestoreError::Store(FlashError::Corrupt { page: 0, evidence: Evidence::Log });
         let base = writer.base;
         let first = writer.medium.newest(&|page| page.chain == 0 && page.serial == base);
         let Some((page, header)) = first.map_err(RestoreError::Store)? else { return Err(gone) };

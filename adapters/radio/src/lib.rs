@@ -37,7 +37,7 @@ pub mod udp;
 
 #[cfg(feature = "auth")]
 pub use auth::Key;
-pub use flash::{Flash, FlashError, FlashOptions};
+pub use flash::{Evidence, Flash, FlashError, FlashOptions, Unfit};
 pub use link::{Backoff, Counters, DroppedFrames, Duty, Kind, Link, LinkConfig, Received, Room, Unsound};
 pub use node::{Dropped, Node, Stopped, Told};
 pub use phy::Phy;

@@ -66,7 +66,7 @@ pub(super) struct Header {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     Ours(Header),
-    Foreign(Identity),
+    Foreign,
     Version(u32),
     /// Nothing that was written as a whole.
     Nothing,
@@ -109,7 +109,7 @@ impl Header {
             return Found::Version(version);
         }
         match (header, word(bytes, SUMMED) == sum(SUMMED)) {
-            ((theirs, Some(_)), true) if theirs != ours => Found::Foreign(theirs),
+            ((theirs, Some(_)), true) if theirs != ours => Found::Foreign,
             ((_, Some(header)), true) => Found::Ours(header),
             ((_, _), _) => Found::Nothing,
         }
@@ -235,7 +235,7 @@ mod tests {
         let bytes = header.bytes(identity);
         assert_eq!(Header::find(&bytes, identity), Found::Ours(header));
         let other = Identity { node: NodeId::new(4), ..identity };
-        assert_eq!(Header::find(&bytes, other), Found::Foreign(identity));
+        assert_eq!(Header::find(&bytes, other), Found::Foreign);
         for bit in 0..HEADER_BYTES * 8 {
             let mut bad = bytes;
             bad[bit / 8] ^= 1 << (bit % 8);

@@ -1,6 +1,6 @@
 //! Pages of flash: reading and writing with any alignment that a device asks for, and looking for pages.
 
-use super::error::FlashError;
+use super::error::{FlashError, Unfit};
 use super::format::{Found, HEADER_BYTES, Header, Identity};
 use embedded_storage::nor_flash::NorFlash;
 
@@ -30,18 +30,18 @@ impl<F: NorFlash> Medium<F> {
     /// What is wrong with the device, if anything.
     pub(super) fn check(&self) -> Result<(), F> {
         let page = F::ERASE_SIZE;
-        let rules = [
-            (Self::WORD as usize > PIECE / 2, "words of more than 32 bytes"),
-            (!(F::WRITE_SIZE.is_power_of_two() && F::READ_SIZE.is_power_of_two()), "words of an odd size"),
-            (F::READ_SIZE > PIECE / 2, "reads of more than 32 bytes"),
-            (!(256..=1 << 23).contains(&page) || !page.is_power_of_two(), "pages of an odd size"),
-            (!(self.from as usize).is_multiple_of(page), "the region begins within a page"),
-            (
-                self.flash.capacity() / page < self.from as usize / page + self.pages as usize,
-                "the region goes beyond the device",
-            ),
-        ];
-        rules.into_iter().find(|rule| rule.0).map_or(Ok(()), |rule| Err(FlashError::Options(rule.1)))
+        let is_word = |size: usize| size.is_power_of_two() && size <= PIECE / 2;
+        if !is_word(F::WRITE_SIZE) || !is_word(F::READ_SIZE) {
+            return Err(FlashError::Options(Unfit::Words));
+        }
+        if !(256..=1 << 23).contains(&page) || !page.is_power_of_two() {
+            return Err(FlashError::Options(Unfit::Pages));
+        }
+        let (from, pages) = (self.from as usize, self.pages as usize);
+        if !from.is_multiple_of(page) || self.flash.capacity() / page < from / page + pages {
+            return Err(FlashError::Options(Unfit::Region));
+        }
+        Ok(())
     }
 
     fn address(&self, page: u32, at: u32) -> u32 {

@@ -5,7 +5,7 @@
 //! how far the log was right: what was torn behind that is never looked at again, so it does not matter that its bits may
 //! read now so, now so.
 
-use super::error::FlashError;
+use super::error::{Evidence, FlashError};
 use super::format::{Found, HEADER_BYTES, Header, KEEP_BYTES, Kind, entry, take_keep};
 use super::medium::{Medium, Result};
 use super::snapshots::{INCOMING, KEPT, MADE, SLOTS};
@@ -60,8 +60,8 @@ impl<F: NorFlash> Writer<F> {
         let (mut top, mut latest) = (None, None);
         for page in 0..self.medium.pages {
             match self.medium.find(page)? {
-                Found::Foreign(theirs) => {
-                    return Err(FlashError::Foreign { cluster: theirs.cluster, node: theirs.node });
+                Found::Foreign => {
+                    return Err(FlashError::Foreign);
                 }
                 Found::Version(version) => return Err(FlashError::Version(version)),
                 Found::Ours(header) => {
@@ -90,7 +90,7 @@ impl<F: NorFlash> Writer<F> {
                 Found::Ours(header) => {
                     header.chain != 0 && header.serial > self.base && !self.is_live(&header)
                 }
-                Found::Foreign(_) | Found::Version(_) => false,
+                Found::Foreign | Found::Version(_) => false,
             };
             if is_void {
                 self.medium.erase(page)?;
@@ -131,22 +131,22 @@ impl<F: NorFlash> Writer<F> {
             let wanted =
                 |page: &Header| page.chain == 0 && page.serial == header.prev && page.epoch <= header.epoch;
             let earlier = self.medium.newest(&wanted)?;
-            let gone = FlashError::Corrupt { page, evidence: "the page before it is gone" };
+            let gone = FlashError::Corrupt { page, evidence: Evidence::Page };
             (page, header) = earlier.ok_or(gone)?;
         }
-        Err(FlashError::Corrupt { page: 0, evidence: "the log has no beginning" })
+        Err(FlashError::Corrupt { page: 0, evidence: Evidence::Log })
     }
 
     /// Where the log ends.
     fn find_tail(&mut self, mut cursor: Cursor) -> Result<Cursor, F> {
         while let Some(found) = self.medium.entry(&mut cursor, 0, &mut [])? {
             if found.kind != entry::RECORD {
-                return Err(FlashError::Corrupt { page: cursor.page, evidence: "an entry is none of a log" });
+                return Err(FlashError::Corrupt { page: cursor.page, evidence: Evidence::Entry });
             }
         }
         let follower = self.medium.newest(&|page| page.follows(&cursor.header))?;
         if follower.is_none() && self.medium.is_marked(cursor.page, Medium::<F>::END)? {
-            return Err(FlashError::Corrupt { page: cursor.page, evidence: "the page behind it is gone" });
+            return Err(FlashError::Corrupt { page: cursor.page, evidence: Evidence::Page });
         }
         Ok(cursor)
     }
@@ -180,10 +180,7 @@ impl<F: NorFlash> Writer<F> {
         }
         let ([kept, incoming, _], [_, tail, _]) = (&mut self.held, &mut tails);
         if keep.is_some() && kept.is_none() {
-            return Err(FlashError::Corrupt {
-                page: 0,
-                evidence: "the snapshot that counts is damaged or gone",
-            });
+            return Err(FlashError::Corrupt { page: 0, evidence: Evidence::Snapshot });
         }
         let used = |tail: &Cursor| tail.pages - u32::from(Medium::<F>::is_idle(tail));
         if tail

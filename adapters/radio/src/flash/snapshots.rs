@@ -1,6 +1,6 @@
 //! Snapshots: the one that counts, one that comes in, and one that was made here.
 
-use super::error::FlashError;
+use super::error::{Evidence, FlashError};
 use super::format::{Header, KEEP_BYTES, Kind, entry, keep_bytes, take_keep};
 use super::medium::{Medium, Result};
 use super::walk::Cursor;
@@ -121,7 +121,7 @@ impl<F: NorFlash> Writer<F> {
 
     /// Reads a part of a snapshot.
     pub(super) fn read_snapshot(&mut self, chain: u32, offset: u32, into: &mut [u8]) -> Result<(), F> {
-        let missing = FlashError::Corrupt { page: 0, evidence: "a snapshot is gone" };
+        let missing = FlashError::Corrupt { page: 0, evidence: Evidence::Snapshot };
         let first = self.medium.newest(&|page| page.chain == chain && page.serial == chain)?;
         let Some((page, header)) = first else { return Err(missing) };
         let mut cursor = self.medium.enter(page, header)?;

@@ -1,6 +1,6 @@
 //! Reading entries along a chain of pages.
 
-use super::error::FlashError;
+use super::error::{Evidence, FlashError};
 use super::format::{Header, Kind, Sum};
 use super::medium::{Medium, PIECE, Result};
 use embedded_storage::nor_flash::NorFlash;
@@ -83,7 +83,7 @@ impl<F: NorFlash> Medium<F> {
         }
         *cursor = start;
         if must_be_right {
-            return Err(FlashError::Corrupt { page: start.page, evidence: "an entry's checksum is wrong" });
+            return Err(FlashError::Corrupt { page: start.page, evidence: Evidence::Entry });
         }
         Ok(None)
     }

@@ -227,7 +227,7 @@ impl<F: NorFlash> Writer<F> {
             let page = (self.latest + step) % self.medium.pages;
             match self.medium.find(page)? {
                 Found::Ours(header) if self.is_live(&header) => {}
-                Found::Ours(_) | Found::Foreign(_) | Found::Version(_) | Found::Nothing => return Ok(page),
+                Found::Ours(_) | Found::Foreign | Found::Version(_) | Found::Nothing => return Ok(page),
             }
         }
         Err(FlashError::Full)
