@@ -196,3 +196,13 @@ fn after_a_failed_write_nothing_is_written_until_it_is_opened_anew() {
     assert_eq!(enact(&mut flash, &append(3, 20)), Err(FlashError::Poisoned));
     assert_eq!(enact(&mut flash, &Deed::Image(snapshot(4, 40))), Err(FlashError::Poisoned));
 }
+
+#[test]
+fn a_page_that_does_not_keep_what_is_written_is_told() {
+    let mut device = device();
+    device.worn = Some(2 * 256 + 100);
+    let mut flash = open(&mut device);
+    let worn = (0..20).find_map(|_| enact(&mut flash, &append(2, 50)).err());
+    assert_eq!(worn, Some(FlashError::Worn { page: 2 }));
+    assert_eq!(enact(&mut flash, &append(3, 20)), Err(FlashError::Poisoned));
+}

@@ -3,6 +3,7 @@
 mod support;
 
 use embedded_storage::nor_flash::NorFlash;
+use quickcheck::{QuickCheck, TestResult};
 use quorate::{ClusterId, NodeId, Rng, SnapshotId};
 use quorate_radio::{Flash, FlashError, FlashOptions, Store};
 use support::model::{Model, enact, records, snapshots};
@@ -223,4 +224,27 @@ fn a_flipped_bit_is_an_error_or_harmless() {
     }
     println!("{errors} errors, {harmless} harmless");
     assert!(errors > 200 && harmless > 200);
+}
+
+#[test]
+fn any_deeds_and_any_cuts_keep_what_was_acknowledged() {
+    fn holds(seed: u64, deeds: u8, cut: u16) -> bool {
+        crash::<4, 256, 1>(OPTIONS, seed, deeds.into(), cut.into());
+        true
+    }
+    QuickCheck::new().tests(300).quickcheck(holds as fn(u64, u8, u16) -> bool);
+}
+
+#[test]
+fn bytes_of_any_kind_anywhere_are_an_error_or_harmless() {
+    fn holds(seed: u64, damage: Vec<(u16, Vec<u8>)>) -> TestResult {
+        let (mut device, model) = grown(seed % 4);
+        for (at, bytes) in damage {
+            let at = usize::from(at) % (device.bits() / 8 - bytes.len());
+            device.overwrite(at, &bytes);
+        }
+        open_damaged(device, &model, "overwritten");
+        TestResult::passed()
+    }
+    QuickCheck::new().tests(300).quickcheck(holds as fn(u64, Vec<(u16, Vec<u8>)>) -> TestResult);
 }

@@ -19,6 +19,8 @@ pub struct Nor<const WORD: usize, const PAGE: usize, const READ: usize = 1> {
     pub erases: Vec<u32>,
     /// Words written and pages erased.
     pub operations: u64,
+    /// A byte that is worn out: it stays as it is.
+    pub worn: Option<usize>,
     /// The operation in which power goes.
     pub cut_at: Option<u64>,
     rng: Rng,
@@ -57,6 +59,7 @@ impl<const WORD: usize, const PAGE: usize, const READ: usize> Nor<WORD, PAGE, RE
             written: vec![Written::No; pages * PAGE / WORD],
             erases: vec![0; pages],
             operations: 0,
+            worn: None,
             cut_at: None,
             rng: Rng::new(seed),
         }
@@ -174,7 +177,8 @@ impl<const WORD: usize, const PAGE: usize, const READ: usize> NorFlash for Nor<W
             }
             let cut = self.operate()?;
             self.written[at / WORD] = if cut { Written::Torn } else { Written::Yes };
-            for (at, byte) in (at..).zip(word) {
+            let worn = self.worn;
+            for (at, byte) in (at..).zip(word).filter(|(at, _)| worn != Some(*at)) {
                 if cut {
                     self.tear(at, self.cells[at] & byte);
                 } else {
