@@ -87,7 +87,7 @@ fn a_storm_of_elections_does_not_fill_the_flash() {
         world.air.borrow_mut().jammed[leader] = true;
         world.run(700);
         world.air.borrow_mut().jammed[leader] = false;
-        if rng.next() % 10 == 0 {
+        if rng.next().is_multiple_of(10) {
             let at = (rng.next() % 3) as usize;
             world.kill(at);
             world.boot(at).expect("its flash is sound");
@@ -116,7 +116,7 @@ fn thousands_of_votes_leave_the_flash_as_empty_as_before() {
         world.run(1);
         assert_eq!(world.boards[0].stopped, None, "term {term}");
         assert!(world.machine(0).status().term >= Term::new(term));
-        if term % 500 == 0 {
+        if term.is_multiple_of(500) {
             world.kill(0);
             world.boot(0).expect("its flash is sound");
             assert!(world.machine(0).status().term >= Term::new(term), "a vote is forgotten");

@@ -138,7 +138,7 @@ impl Radio for Port {
                 continue;
             }
             let mut frame = frame.to_vec();
-            if air.noise && air.rng.next() % 5 == 0 {
+            if air.noise && air.rng.next().is_multiple_of(5) {
                 let bit = air.rng.next() as usize % (frame.len() * 8);
                 frame[bit / 8] ^= 1 << (bit % 8);
                 let len = frame.len() - air.rng.next() as usize % 3;
@@ -281,6 +281,8 @@ impl World {
             Told::Message(message) => panic!("nobody asks: {message:?}"),
         });
         if let Err(stopped) = turned {
+            assert!(node.machine().is_none(), "a machine whose store failed is not asked again");
+            assert!(matches!(node.turn(Instant::from_micros(self.now), |_| ()), Err(Stopped::Idle)));
             (board.stopped, board.node) = (Some(stopped), None);
             return;
         }
