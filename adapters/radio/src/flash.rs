@@ -242,8 +242,11 @@ impl<F: NorFlash> Store for Flash<F> {
     }
 
     fn snapshots(&self) -> Snapshots {
-        let held = self.writer.held.iter().flatten();
-        held.map(|held| (held.of, u64::from(held.have))).collect()
+        let mut snapshots = Snapshots::new();
+        for held in self.writer.held.iter().flatten() {
+            let _ = snapshots.push((held.of, u64::from(held.have)));
+        }
+        snapshots
     }
 
     fn save<M: Hosted>(&mut self, record: &M::Record<'_>) -> Result<(), F> {

@@ -43,7 +43,6 @@ fn pages_are_these_bytes() {
     enact(&mut flash, &Deed::Piece { of, offset: 0, len: 4 }).expect("there is room");
     enact(&mut flash, &Deed::Piece { of, offset: 4, len: 2 }).expect("there is room");
     enact(&mut flash, &Deed::Restart { keep: Some(of), record: vec![0xB1] }).expect("there is room");
-    drop(flash);
     let golden = [
         // The page that makes blank flash a store.
         "71727466 01000000 3a255240 07000000 00000000 03000000 00000000 \
@@ -85,7 +84,6 @@ fn all_pages_wear_alike() {
             .expect("there is room");
         records += 17;
     }
-    drop(flash);
     let (least, most) =
         (device.erases.iter().min().expect("pages"), device.erases.iter().max().expect("pages"));
     let total: u32 = device.erases.iter().sum();

@@ -99,15 +99,16 @@ impl<const WORD: usize, const PAGE: usize, const READ: usize> Nor<WORD, PAGE, RE
         Ok(self.cut_at.is_some_and(|at| self.operations > at))
     }
 
-    /// Sets bits halfway: each becomes what it should, stays, or cannot make up its mind.
-    fn tear(&mut self, at: usize, wanted: u8) {
+    /// Sets bits halfway: each becomes what it should, stays, or cannot make up its mind. How many of each is up to how
+    /// far the operation was: `progress` of three.
+    fn tear(&mut self, at: usize, wanted: u8, progress: u64) {
         for bit in (0..8).map(|bit| 1 << bit) {
             if (self.cells[at] ^ wanted) & bit == 0 {
                 continue;
             }
-            match self.rng.next() % 3 {
-                0 => self.cells[at] ^= bit,
-                1 => {}
+            match (progress, self.rng.next() % 24) {
+                (0, 1..) | (1, 0..8) => {}
+                (2, 1..) | (1, 8..16) => self.cells[at] ^= bit,
                 _ => self.unsteady[at] |= bit,
             }
         }
@@ -146,11 +147,11 @@ impl<const WORD: usize, const PAGE: usize, const READ: usize> NorFlash for Nor<W
     fn erase(&mut self, from: u32, to: u32) -> Result<(), NorError> {
         check_erase(self, from, to).map_err(NorError::Wrong)?;
         for page in from as usize / PAGE..to as usize / PAGE {
-            let cut = self.operate()?;
+            let (cut, progress) = (self.operate()?, self.rng.next() % 3);
             self.erases[page] += 1;
             for at in page * PAGE..(page + 1) * PAGE {
                 if cut {
-                    self.tear(at, 0xFF);
+                    self.tear(at, 0xFF, progress);
                 } else {
                     (self.cells[at], self.unsteady[at]) = (0xFF, 0);
                 }
@@ -175,12 +176,12 @@ impl<const WORD: usize, const PAGE: usize, const READ: usize> NorFlash for Nor<W
                 Written::Yes if zeros && self.cells[at..at + WORD].iter().all(|byte| *byte == 0) => {}
                 Written::Yes => panic!("the word at {at} is written twice"),
             }
-            let cut = self.operate()?;
+            let (cut, progress) = (self.operate()?, self.rng.next() % 3);
             self.written[at / WORD] = if cut { Written::Torn } else { Written::Yes };
             let worn = self.worn;
             for (at, byte) in (at..).zip(word).filter(|(at, _)| worn != Some(*at)) {
                 if cut {
-                    self.tear(at, self.cells[at] & byte);
+                    self.tear(at, self.cells[at] & byte, progress);
                 } else {
                     self.cells[at] &= byte;
                     self.unsteady[at] &= byte;
