@@ -146,12 +146,12 @@ fn a_cut_at_any_write_or_erase_keeps_what_was_acknowledged_and_invents_nothing()
     let mut cuts = 0;
     for seed in 1..=2 {
         cuts += (seed..)
-            .step_by(stride(19))
+            .step_by(stride(37))
             .take_while(|cut| crash::<4, 256, 1>(OPTIONS, seed, 120, *cut))
             .count();
     }
     println!("{cuts} cuts");
-    assert!(cuts > 300, "{cuts} cuts only");
+    assert!(cuts > 200, "{cuts} cuts only");
 }
 
 #[test]
@@ -159,9 +159,9 @@ fn so_it_does_with_words_and_pages_of_other_sizes() {
     let wide = FlashOptions { from: 2048, pages: 24, ..OPTIONS };
     let cuts = (0..).step_by(stride(2)).take_while(|cut| crash::<32, 2048, 4>(wide, 3, 60, *cut)).count();
     let bytes = FlashOptions { from: 4096, pages: 24, ..OPTIONS };
-    let more = (0..).step_by(stride(97)).take_while(|cut| crash::<1, 4096, 1>(bytes, 4, 60, *cut)).count();
+    let more = (0..).step_by(stride(197)).take_while(|cut| crash::<1, 4096, 1>(bytes, 4, 60, *cut)).count();
     let eights = FlashOptions { from: 512, pages: 32, ..OPTIONS };
-    let most = (0..).step_by(stride(19)).take_while(|cut| crash::<8, 512, 8>(eights, 5, 60, *cut)).count();
+    let most = (0..).step_by(stride(37)).take_while(|cut| crash::<8, 512, 8>(eights, 5, 60, *cut)).count();
     println!("{cuts} cuts of words of 32 bytes, {more} of single bytes, {most} of words of 8");
     assert!(cuts.min(more).min(most) > 20, "{cuts}, {more} and {most} cuts only");
 }
@@ -215,7 +215,7 @@ fn a_flipped_bit_is_an_error_or_harmless() {
     let (mut errors, mut harmless) = (0, 0);
     for seed in 1..=4 {
         let (device, model) = grown(seed);
-        for bit in (seed as usize..device.bits()).step_by(13 * stride(7)) {
+        for bit in (seed as usize..device.bits()).step_by(13 * stride(13)) {
             let mut damaged = device.clone();
             damaged.flip(bit);
             let sound = open_damaged(damaged, &model, &format!("seed {seed} bit {bit}"));
@@ -223,7 +223,7 @@ fn a_flipped_bit_is_an_error_or_harmless() {
         }
     }
     println!("{errors} errors, {harmless} harmless");
-    assert!(errors > 200 && harmless > 200);
+    assert!(errors > 100 && harmless > 100);
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn any_deeds_and_any_cuts_keep_what_was_acknowledged() {
         crash::<4, 256, 1>(OPTIONS, seed, deeds.into(), cut.into());
         true
     }
-    QuickCheck::new().tests(300).quickcheck(holds as fn(u64, u8, u16) -> bool);
+    QuickCheck::new().tests(100).quickcheck(holds as fn(u64, u8, u16) -> bool);
 }
 
 #[test]
@@ -246,5 +246,8 @@ fn bytes_of_any_kind_anywhere_are_an_error_or_harmless() {
         open_damaged(device, &model, "overwritten");
         TestResult::passed()
     }
-    QuickCheck::new().tests(300).quickcheck(holds as fn(u64, Vec<(u16, Vec<u8>)>) -> TestResult);
+    // Over the head and the mark of an entry, with others behind it.
+    let found = [&[0, 0, 0, 0, 11, 27, 23, 111][..], &[0; 33]].concat();
+    assert!(!holds(251_759, vec![(53_314, found)]).is_failure());
+    QuickCheck::new().tests(100).quickcheck(holds as fn(u64, Vec<(u16, Vec<u8>)>) -> TestResult);
 }

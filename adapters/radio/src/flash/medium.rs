@@ -10,6 +10,16 @@ pub(super) type Result<T, F> =
 /// The longest word, and the most that is read or compared at a time.
 pub(super) const PIECE: usize = 64;
 
+/// What there is of a word that is set to zero when something is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    Absent,
+    /// It was begun: all before it was done.
+    Part,
+    /// Most of its bits say so.
+    Whole,
+}
+
 /// A region of pages.
 #[derive(Debug)]
 pub(super) struct Medium<F> {
@@ -95,12 +105,17 @@ impl<F: NorFlash> Medium<F> {
         self.program(page, at, zeros.get(..Self::WORD as usize).unwrap_or_default())
     }
 
-    /// Whether a word was set to zero, going by most of its bits.
-    pub(super) fn is_marked(&mut self, page: u32, at: u32) -> Result<bool, F> {
+    /// What there is of a mark.
+    pub(super) fn find_mark(&mut self, page: u32, at: u32) -> Result<Mark, F> {
         let mut word = [0; PIECE];
         let word = word.get_mut(..Self::WORD as usize).unwrap_or_default();
         self.read(page, at, word)?;
-        Ok(word.iter().map(|byte| byte.count_zeros()).sum::<u32>() * 2 >= Self::WORD * 8)
+        Ok(match word.iter().map(|byte| byte.count_zeros()).sum::<u32>() {
+            // A bit may rot.
+            0 | 1 => Mark::Absent,
+            zeros if zeros * 2 < Self::WORD * 8 => Mark::Part,
+            _ => Mark::Whole,
+        })
     }
 
     pub(super) fn erase(&mut self, page: u32) -> Result<(), F> {

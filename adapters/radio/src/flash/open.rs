@@ -7,7 +7,7 @@
 
 use super::error::{Evidence, FlashError};
 use super::format::{Found, HEADER_BYTES, Header, KEEP_BYTES, Kind, entry, take_keep};
-use super::medium::{Medium, Result};
+use super::medium::{Mark, Medium, Result};
 use super::snapshots::{INCOMING, KEPT, MADE, SLOTS};
 use super::walk::Cursor;
 use super::writer::Writer;
@@ -145,7 +145,8 @@ impl<F: NorFlash> Writer<F> {
             }
         }
         let follower = self.medium.newest(&|page| page.follows(&cursor.header))?;
-        if follower.is_none() && self.medium.is_marked(cursor.page, Medium::<F>::END)? {
+        let mark = self.medium.find_mark(cursor.page, Medium::<F>::END)?;
+        if follower.is_none() && mark != Mark::Absent {
             return Err(FlashError::Corrupt { page: cursor.page, evidence: Evidence::Page });
         }
         Ok(cursor)

@@ -2,7 +2,7 @@
 
 use super::error::{Evidence, FlashError};
 use super::format::{Header, Kind, Sum};
-use super::medium::{Medium, PIECE, Result};
+use super::medium::{Mark, Medium, PIECE, Result};
 use embedded_storage::nor_flash::NorFlash;
 
 /// The part of an entry's first word that is its length.
@@ -72,17 +72,18 @@ impl<F: NorFlash> Medium<F> {
         let start = *cursor;
         let mut head = [0; 4];
         self.read(start.page, start.at, &mut head)?;
-        let marked = self.is_marked(start.page, start.at + Self::WORD)?;
+        let mark = self.find_mark(start.page, start.at + Self::WORD)?;
         let word = u32::from_le_bytes(head);
         let entry = Entry { kind: (word >> 24) as u8, len: word & LEN };
         cursor.at += 2 * Self::WORD;
         let right = word != u32::MAX && self.payload(cursor, &start, word, skip, into)?;
-        let must_be_right = marked || Self::is_vouched(&start);
-        if right && (must_be_right || Self::is_vouched(cursor)) {
+        let vouched = Self::is_vouched(&start) || right && Self::is_vouched(cursor);
+        if right && (mark == Mark::Whole || vouched) {
             return Ok(Some(entry));
         }
         *cursor = start;
-        if must_be_right {
+        // Once the mark was begun all of the entry was in place: it was not torn.
+        if !right && (mark != Mark::Absent || vouched) {
             return Err(FlashError::Corrupt { page: start.page, evidence: Evidence::Entry });
         }
         Ok(None)

@@ -2,7 +2,7 @@
 
 use super::error::FlashError;
 use super::format::{Found, Header, Kind, Sum};
-use super::medium::{Medium, PIECE, Result};
+use super::medium::{Mark, Medium, PIECE, Result};
 use super::snapshots::{Held, SLOTS};
 use super::walk::{Cursor, entry_sum};
 use embedded_storage::nor_flash::NorFlash;
@@ -215,7 +215,7 @@ impl<F: NorFlash> Writer<F> {
     /// Notes in a page that another follows, so that one that is missing is missed. The word may have been begun by a
     /// life that was cut short: zeros may be written over it.
     fn close(&mut self, page: u32) -> Result<(), F> {
-        if self.medium.is_marked(page, Medium::<F>::END)? {
+        if self.medium.find_mark(page, Medium::<F>::END)? == Mark::Whole {
             return Ok(());
         }
         self.medium.mark(page, Medium::<F>::END)
@@ -224,7 +224,7 @@ impl<F: NorFlash> Writer<F> {
     /// The next page that holds nothing of use.
     fn free_page(&mut self) -> Result<u32, F> {
         for step in 1..=self.medium.pages {
-            let page = (self.latest + step) % self.medium.pages;
+            let Some(page) = self.latest.saturating_add(step).checked_rem(self.medium.pages) else { break };
             match self.medium.find(page)? {
                 Found::Ours(header) if self.is_live(&header) => {}
                 Found::Ours(_) | Found::Foreign | Found::Version(_) | Found::Nothing => return Ok(page),

@@ -200,7 +200,7 @@ impl<'n, const VOTERS: usize, const SESSIONS: usize> Voter<'n, VOTERS, SESSIONS>
 
 fn refuse<E>(error: &FlashError<E>) -> ! {
     match error {
-        FlashError::Foreign { .. } => stop(Reason::Foreign, "the-flash-is-that-of-another-node"),
+        FlashError::Foreign => stop(Reason::Foreign, "the-flash-is-that-of-another-node"),
         FlashError::Corrupt { .. } => stop(Reason::Damaged, "the-flash-is-damaged"),
         FlashError::Version(_) => stop(Reason::Damaged, "the-flash-has-another-format"),
         FlashError::NotEmpty { .. } => stop(Reason::Damaged, "the-flash-is-no-store"),
