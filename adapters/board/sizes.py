@@ -87,7 +87,8 @@ def sort_panics(panics):
 
 
 def run_world():
-    """Runs the world on the board, and returns what it printed: sizes in bytes, the deepest stack, and the digests."""
+    """Runs the world on the board, and returns what it printed: sizes in bytes, the deepest stack, sizes by capacity,
+    and the digests."""
     command = ["qemu-system-arm", "-machine", "lm3s6965evb", "-nographic", "-monitor", "none", "-serial", "none"]
     command += ["-semihosting-config", "enable=on,target=native", "-kernel"]
     image = HERE / "target" / EMULATED / "release" / "world"
@@ -96,7 +97,10 @@ def run_world():
     digests = re.findall(r"^digest \d+ ([0-9a-f]{16}) (true|false)$", done.stdout, re.MULTILINE)
     if done.returncode != 0 or not digests or "stack" not in numbers:
         sys.exit(f"the world on the board failed (status {done.returncode}):\n{done.stdout}{done.stderr}")
-    return {name: int(number) for name, number in numbers.items()}, [digest for digest, _ in digests]
+    capacities = re.findall(r"^ram (\w+) (\d+) (\d+) (\d+) (\d+)$", done.stdout, re.MULTILINE)
+    fields = ("machine", "voters", "entries", "rows", "bytes")
+    capacities = [dict(zip(fields, [name, *map(int, rest)])) for name, *rest in capacities]
+    return {name: int(number) for name, number in numbers.items()}, capacities, [digest for digest, _ in digests]
 
 
 def main():
@@ -110,13 +114,14 @@ def main():
         flash = {image: Image(folder / image).flash() for image in ("bare", "raft", "locks")}
         rows.append({"target": chip, "chip": name, **{f"{image}_flash": size for image, size in flash.items()}})
     asserts, known, others = sort_panics(Image(HERE / "target" / "thumbv7em-none-eabihf" / "release" / "panics").panics())
-    numbers, digests = run_world()
+    numbers, capacities, digests = run_world()
 
     flash = next(row["locks_flash"] for row in rows if row["target"] == EMULATED)
     ram = numbers["size locks"] + numbers["stack"]
     result = {
         "flash": rows,
         "ram": {"raft": numbers["size raft"], "locks": numbers["size locks"], "stack": numbers["stack"]},
+        "capacities": capacities,
         "digests": digests,
         "panics": {"asserts": asserts, "known": known, "others": others},
         "budget": {"flash": [flash, FLASH_BUDGET], "ram": [ram, RAM_BUDGET]},
@@ -130,6 +135,9 @@ def main():
             print(f"{row['chip']:24}{row['bare_flash']:>10}{row['raft_flash']:>10}{row['locks_flash']:>10}")
         print(f"\n{'RAM, bytes':24}{'':>10}{numbers['size raft']:>10}{numbers['size locks']:>10}")
         print(f"{'deepest stack of a call':24}{'':>10}{'':>10}{numbers['stack']:>10}")
+        print("\nRAM of a machine, bytes: voters, entries, and sessions, locks and waiters each")
+        for row in capacities:
+            print("{machine:8}{voters:>4}{entries:>6}{rows:>6}{bytes:>10}".format(**row))
         print(f"\nthe board says what a server says: {', '.join(digests)}; allocations: none, no allocator is linked")
         print(f"panics in reach: {len(asserts)} asserts on bugs of our own: {', '.join(asserts)}")
         print("".join(f"  {reason}\n" for reason in known) + "".join(f"  NOT KNOWN: {place}\n" for place in others), end="")

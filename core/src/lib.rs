@@ -64,8 +64,9 @@
 //! - `keyspace` (features `alloc` and `serde`): keys with values and expiry, as another.
 //! - [`space`]: where a machine keeps what it holds; inline, or on the heap with the same limits.
 //! - [`codec`]: frames, messages and records as bytes (feature `serde`).
-//! - [`Hosted`]: what a driver needs that knows nothing of a protocol. `quorate-tokio` runs any such machine on tokio,
-//!   `quorate-sim` in a simulated world, and `quorate-disk` keeps records on files.
+//! - [`Hosted`]: what a driver needs that knows nothing of a protocol. `quorate-tokio` and `quorate-threads` run any such
+//!   machine on a server, `quorate-radio` on a microcontroller, `quorate-sim` in a simulated world; `quorate-disk` keeps
+//!   records on files.
 //!
 //! # Features
 //!

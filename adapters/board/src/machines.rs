@@ -16,6 +16,32 @@ pub type Alone = Raft<heapless::Vec<u8, 64>, Small>;
 /// bytes, and so commands of up to 60.
 pub type Locks = Replicated<lock::Table<Small, 4, 4, 4, 32>, Small, 4, 4>;
 
+/// Raft alone, in other capacities.
+pub type RaftOf<const PEERS: usize, const WINDOW: usize> =
+    Raft<heapless::Vec<u8, 64>, Fixed<PEERS, WINDOW, 64, 4>>;
+
+/// The lock service, in other capacities; as many sessions as locks as waiters.
+pub type LocksOf<const PEERS: usize, const WINDOW: usize, const ROWS: usize> = Replicated<
+    lock::Table<Fixed<PEERS, WINDOW, 64, 4>, ROWS, ROWS, ROWS, 32>,
+    Fixed<PEERS, WINDOW, 64, 4>,
+    PEERS,
+    4,
+>;
+
+/// Bytes of each, with what it holds: voters, entries, and sessions, locks and waiters each.
+pub const RAM: [(&str, [usize; 3], usize); 10] = [
+    ("raft", [3, 16, 0], size_of::<RaftOf<3, 16>>()),
+    ("raft", [3, 32, 0], size_of::<RaftOf<3, 32>>()),
+    ("raft", [3, 64, 0], size_of::<RaftOf<3, 64>>()),
+    ("raft", [5, 32, 0], size_of::<RaftOf<5, 32>>()),
+    ("raft", [7, 32, 0], size_of::<RaftOf<7, 32>>()),
+    ("locks", [3, 16, 4], size_of::<LocksOf<3, 16, 4>>()),
+    ("locks", [3, 32, 4], size_of::<LocksOf<3, 32, 4>>()),
+    ("locks", [3, 32, 8], size_of::<LocksOf<3, 32, 8>>()),
+    ("locks", [5, 32, 8], size_of::<LocksOf<5, 32, 8>>()),
+    ("locks", [7, 64, 16], size_of::<LocksOf<7, 64, 16>>()),
+];
+
 /// Settings for a radio with short frames.
 pub fn config<S: Space>(id: NodeId) -> Config<S> {
     Config {

@@ -11,7 +11,7 @@ mod world;
 use cortex_m_rt::entry;
 use cortex_m_semihosting::{debug, hprintln};
 use lock_world::{DIGESTS, STEPS, ask, settings};
-use quorate_board::machines::{Alone, Locks, Small};
+use quorate_board::machines::{Alone, Locks, RAM, Small};
 use quorate_board::stack::Stack;
 use static_cell::ConstStaticCell;
 use world::{Watch, World};
@@ -32,6 +32,9 @@ static WORLD: ConstStaticCell<World<lock_world::Locks<Small>, 3, Deep>> =
 fn main() -> ! {
     hprintln!("size raft {}", size_of::<Alone>());
     hprintln!("size locks {}", size_of::<Locks>());
+    for (machine, [voters, entries, rows], bytes) in RAM {
+        hprintln!("ram {} {} {} {} {}", machine, voters, entries, rows, bytes);
+    }
     let mut same = true;
     let world = WORLD.take();
     for (seed, expected) in DIGESTS {
