@@ -68,8 +68,8 @@ impl<const NODES: usize, const ASK: usize> Asker<NODES, ASK> {
             nodes,
             patience,
             rng,
-            // A million asks a life.
-            number: u64::from(life) << 20,
+            // Four billion asks a life: more than any makes, so the next life begins above them.
+            number: u64::from(life) << 32,
             ask: Vec::new(),
             tries: 0,
             pause: patience.first,

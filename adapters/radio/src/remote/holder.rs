@@ -81,7 +81,8 @@ impl<const NODES: usize> Holder<NODES> {
         }
     }
 
-    /// Whether the lock is wanted from now on: if so it is taken and kept, if not given back.
+    /// Whether the lock is wanted from now on: if so it is taken and kept, if not given back. Once it is neither wanted
+    /// nor held the session is not renewed any more.
     pub fn want(&mut self, wanted: bool) {
         self.wanted = wanted;
     }
@@ -138,7 +139,7 @@ impl<const NODES: usize> Holder<NODES> {
         if let Some(next) = self.asker.deadline() {
             return Some(next);
         }
-        let renewal = self.session.map(|_| self.renewal());
+        let renewal = self.is_of_use().then(|| self.renewal());
         let waits = self.session.is_none() || self.wanted != self.token.is_some();
         let other = (waits && (self.wanted || self.token.is_some())).then_some(self.pause);
         renewal.into_iter().chain(other).min()
@@ -189,10 +190,16 @@ impl<const NODES: usize> Holder<NODES> {
             (Some(_), None) => self.wanted.then_some(What::Acquire),
             (Some(_), Some(_)) => (!self.wanted).then_some(What::Release),
         };
-        let is_due = self.session.is_some() && now >= self.renewal();
+        let is_due = self.is_of_use() && now >= self.renewal();
         // Where answers take longer than a third of the lease the next renewal is due with each: what is wanted goes in
         // between.
         if is_due && !(self.renewed && wants.is_some()) { Some(What::Renew) } else { wants }
+    }
+
+    /// Whether the session is worth a renewal. One that nothing is wanted of may be in line still, or have been granted
+    /// the lock by a retry that was late: it is left to end, and others get the lock.
+    fn is_of_use(&self) -> bool {
+        self.session.is_some() && (self.wanted || self.token.is_some())
     }
 
     fn command(&self, what: What) -> Option<Command> {

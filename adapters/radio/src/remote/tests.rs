@@ -210,11 +210,43 @@ fn a_lock_that_is_no_longer_wanted_is_given_back() {
 }
 
 #[test]
+fn who_no_longer_waits_in_line_does_not_keep_its_place_for_ever() {
+    let mut holder = holder();
+    serve(&mut holder, at(0), Reply::Opened { session: SessionId::new(4) });
+    serve(&mut holder, at(0), Reply::Queued { ahead: 1 });
+    holder.want(false);
+    // Renewed, the session would be granted the lock one day, and nobody would give it back.
+    assert_eq!(holder.deadline(), None);
+    assert!(holder.due(at(2_900)).is_none());
+    holder.want(true);
+    let (command, progress) = serve(&mut holder, at(9_000), Reply::SessionExpired);
+    assert_eq!(command, Command::Renew { session: SessionId::new(4) });
+    assert_eq!(progress, Some(Progress::Lost(None)));
+    let (command, _) = serve(&mut holder, at(9_000), Reply::Opened { session: SessionId::new(5) });
+    assert!(matches!(command, Command::Open { .. }));
+}
+
+#[test]
+fn a_client_that_asked_millions_of_things_is_heard_in_its_next_life() {
+    let mut desk = Desk::<u8, 1, 16>::default();
+    let mut asker = Asker::<3, 16>::new(&NODES, Patience::default(), 1, 3);
+    for _ in 0..2_000_000 {
+        asker.ask(at(0), |_| Ok(())).expect("it fits");
+    }
+    desk.take(CLIENT, asker.due(at(0)).expect("due").1);
+    assert!(desk.next_ask().is_some());
+    let mut asker = Asker::<3, 16>::new(&NODES, Patience::default(), 2, 3);
+    asker.ask(at(0), |_| Ok(())).expect("it fits");
+    desk.take(CLIENT, asker.due(at(0)).expect("due").1);
+    assert!(desk.next_ask().is_some(), "it is not taken for old");
+}
+
+#[test]
 fn asks_and_answers_are_these_bytes() {
     let mut holder = holder();
     let (_, ask) = holder.due(at(0)).expect("it asks");
-    // number 1 << 20 | 1; Open; client 5; 3,000,000 µs
-    assert_eq!(ask, [0x81, 0x80, 0x40, 0, 5, 0xC0, 0x8D, 0xB7, 0x01]);
+    // number 1 << 32 | 1; Open; client 5; 3,000,000 µs
+    assert_eq!(ask, [0x81, 0x80, 0x80, 0x80, 0x10, 0, 5, 0xC0, 0x8D, 0xB7, 0x01]);
     let mut desk = Desk::<u8, 1, 16>::default();
     desk.refer(Some(NODES[2]));
     desk.take(CLIENT, &[9]);
