@@ -15,7 +15,7 @@ use smoltcp::iface::{
     Interface, PollIngressSingleResult, PollResult, SocketHandle, SocketSet, SocketStorage,
 };
 use smoltcp::phy::Device;
-use smoltcp::socket::udp;
+use smoltcp::socket::{Socket, udp};
 use smoltcp::wire::{IpAddress, IpEndpoint};
 
 /// The longest frame that goes into one of 802.15.4 whole, between addresses that are link-local and follow from the
@@ -97,6 +97,11 @@ impl<'a, D: Device, C: FnMut() -> Instant, A: Fn(NodeId) -> IpAddress> Udp<'a, D
                 break;
             }
         }
+        self.poll_egress();
+    }
+
+    fn poll_egress(&mut self) {
+        let now = self.now();
         for _ in 0..PACKETS {
             let sent = self.interface.poll_egress(now, &mut self.device, &mut self.sockets);
             if sent == PollResult::None {
@@ -110,6 +115,33 @@ impl<'a, D: Device, C: FnMut() -> Instant, A: Fn(NodeId) -> IpAddress> Udp<'a, D
         let now = self.now();
         let at = self.interface.poll_at(now, &self.sockets)?.max(now);
         Some(Instant::from_micros(u64::try_from(at.total_micros()).unwrap_or(u64::MAX)))
+    }
+
+    fn enqueue(&mut self, datagram: &[u8], to: IpAddress) -> Result<(), SendError<Infallible>> {
+        let to = IpEndpoint::new(to, self.port);
+        match self.sockets.get_mut::<udp::Socket<'_>>(self.socket).send_slice(datagram, to) {
+            Ok(()) => self.poll_egress(),
+            Err(udp::SendError::BufferFull) => return Err(SendError::Busy),
+            Err(udp::SendError::Unaddressable) => self.lose(),
+        }
+        Ok(())
+    }
+
+    /// Whether a frame has not left: the device has no room, or the hardware address of its addressee is asked for.
+    fn waits(&mut self) -> bool {
+        self.sockets.get_mut::<udp::Socket<'_>>(self.socket).send_queue() > 0
+    }
+
+    /// Drops what waits. The stack holds all frames of a socket up behind one to a node that nobody knows the hardware
+    /// address of, for as long as that is so; and forgets that only with the socket.
+    fn empty_queue(&mut self) {
+        #[allow(irrefutable_let_patterns)] // Other sockets are features of the stack.
+        let Socket::Udp(mut socket) = self.sockets.remove(self.socket) else { return };
+        socket.close();
+        if socket.bind(self.port).is_err() {
+            self.lose();
+        }
+        self.socket = self.sockets.add(socket);
     }
 
     fn now(&mut self) -> smoltcp::time::Instant {
@@ -129,17 +161,20 @@ impl<D: Device, C: FnMut() -> Instant, A: Fn(NodeId) -> IpAddress> Radio for Udp
         self.mtu
     }
 
-    /// Sends a frame. One that the stack has no way for is lost.
+    /// Sends a frame: to all nodes as long as the hardware address of its addressee is not known. One that the stack
+    /// has no way for is lost.
     fn send(&mut self, mut frame: &[u8]) -> Result<(), SendError<Infallible>> {
-        self.poll();
+        // Nothing is taken in here, since what is taken in and not handed out is lost with the queue.
+        self.poll_egress();
+        if self.waits() {
+            return Err(SendError::Busy);
+        }
         let datagram = frame;
         let to = Header::take(&mut frame).map_or(ALL_NODES, |header| (self.address_of)(header.to));
-        let to = IpEndpoint::new(to, self.port);
-        let sent = self.sockets.get_mut::<udp::Socket<'_>>(self.socket).send_slice(datagram, to);
-        match sent {
-            Ok(()) => self.poll(),
-            Err(udp::SendError::BufferFull) => return Err(SendError::Busy),
-            Err(udp::SendError::Unaddressable) => self.lose(),
+        self.enqueue(datagram, to)?;
+        if to != ALL_NODES && self.waits() {
+            self.empty_queue();
+            self.enqueue(datagram, ALL_NODES)?;
         }
         Ok(())
     }

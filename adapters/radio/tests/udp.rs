@@ -193,3 +193,31 @@ fn long_messages_come_whole() {
     let (heard, _) = exchange(&message, |_| ALL_NODES);
     assert_eq!(heard, [message.clone(), message]);
 }
+
+#[test]
+fn a_node_that_is_not_there_does_not_hold_up_what_is_for_others() {
+    let ether = Ether::default();
+    let mut rooms = (Room::new(), Room::new());
+    let by_address: fn(quorate::NodeId) -> IpAddress = |node| address(node.get());
+    let mut here = radio(&ether, 0, &mut rooms.0, by_address);
+    let mut there = radio(&ether, 1, &mut rooms.1, by_address);
+    let mut links = [link(1, 1), link(2, 1)];
+    let (mut told, mut heard) = (0, 0);
+    for now in (0..10_000_000).step_by(1_000) {
+        ether.now.set(now);
+        if now % 100_000 == 0 {
+            // Nobody has the address of node 3.
+            for to in [3, 2] {
+                assert!(post_at(&mut links[0], now, to, Kind::Peer, &now.to_le_bytes()));
+            }
+            told += 1;
+        }
+        let mut buffer = [0; 127];
+        let Ok(_) = here.receive(&mut buffer);
+        let Ok(received) = there.receive(&mut buffer);
+        let message = received.and_then(|len| hear_at(&mut links[1], now, &buffer[..len]));
+        heard += usize::from(message.is_some());
+        let Ok(()) = links[0].transmit(at(now), &mut here);
+    }
+    assert!(heard + 5 > told, "{heard} of {told}");
+}
