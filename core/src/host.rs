@@ -212,13 +212,14 @@ pub trait Hosted: Machine + Sized {
 /// restored where it lies, for there is no room to move it.
 ///
 /// ```
-/// use quorate::host::Blank;
-/// use quorate::{Instant, Machine, NodeId, Raft, Stored, raft::Config, space::Fixed};
+/// # #[cfg(feature = "serde")] {
+/// use quorate::{Blank, Instant, Machine, NodeId, Raft, Stored, raft::Config, space::Fixed};
 ///
 /// let id = NodeId::new(1);
 /// let mut place = Blank::<Raft<u32, Fixed<3, 64>>>::new(&Config::new(id, &[id]), Instant::default());
 /// let node = place.restore(7, Stored { records: core::iter::empty(), snapshots: &[] })?;
 /// assert!(node.deadline().is_some());
+/// # }
 /// # Ok::<(), quorate::Fault>(())
 /// ```
 #[derive(Debug)]

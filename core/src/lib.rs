@@ -89,7 +89,7 @@ mod application;
 mod batch;
 pub mod codec;
 pub mod durable;
-pub mod host;
+mod host;
 mod id;
 #[cfg(all(feature = "alloc", feature = "serde"))]
 pub mod keyspace;
@@ -108,7 +108,7 @@ mod time;
 pub use application::{Application, Both, Either, Moment, Timestamp};
 pub use batch::{Batch, Command};
 pub use durable::{Pending, Receipt, Write};
-pub use host::{Answering, Done, Errand, Fault, Hosted, Image, Place, Records, SnapshotId, Stored};
+pub use host::{Answering, Blank, Done, Errand, Fault, Hosted, Image, Place, Records, SnapshotId, Stored};
 pub use id::{ClusterId, Index, NodeId, Position, Term};
 pub use machine::{Input, Machine, Output};
 pub use raft::Raft;

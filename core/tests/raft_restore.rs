@@ -2,7 +2,7 @@
 
 mod support;
 
-use quorate::host::Blank;
+use quorate::Blank;
 use quorate::raft::{Config, Content, Entry, Record};
 use quorate::{
     Batch, Fault, Hosted, Index, Input, Instant, Machine, NodeId, Output, Position, SnapshotId, Stored, Term,

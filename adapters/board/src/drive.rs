@@ -1,8 +1,8 @@
 //! A driver with nothing behind it: frames and records come from where the compiler cannot see, and go there.
 
 use core::hint::black_box;
+use quorate::Blank;
 use quorate::codec::{self, Full, Header, Sink};
-use quorate::host::Blank;
 use quorate::{
     ClusterId, Done, Errand, Fault, Hosted, Input, Instant, NodeId, Output, Place, Records, SnapshotId,
     Stored,

@@ -19,7 +19,7 @@ use embassy_sync::{
 };
 use embassy_time::Timer;
 use nor::Nor;
-use quorate::host::Blank;
+use quorate::Blank;
 use quorate::lock::{Command, Table, Ttl};
 use quorate::replicated::{Outcome, Request};
 use quorate::space::Fixed;

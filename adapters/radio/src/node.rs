@@ -6,8 +6,8 @@
 
 use crate::{Kind, Link, Radio, Received, RestoreError, Room, Store};
 use core::fmt::Debug;
+use quorate::Blank;
 use quorate::codec::Full;
-use quorate::host::Blank;
 use quorate::{Answering, Done, Errand, Fault, Input, Instant, NodeId, Output, Receipt, SnapshotId, Write};
 
 /// Frames that are taken in before the machine is polled.

@@ -1,8 +1,8 @@
 //! What keeps records and snapshots.
 
 use core::fmt::Debug;
+use quorate::Blank;
 use quorate::codec::Malformed;
-use quorate::host::Blank;
 use quorate::{Fault, Hosted, Image, Position, Records, SnapshotId, Stored};
 
 /// Snapshots that a store holds at a time: the one that counts, one that comes in, and one that was made here.

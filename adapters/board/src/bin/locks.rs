@@ -4,8 +4,8 @@
 
 use core::hint::black_box;
 use cortex_m_rt::entry;
+use quorate::Blank;
 use quorate::codec;
-use quorate::host::Blank;
 use quorate::lock::Command;
 use quorate::replicated::Request;
 use quorate::{Instant, Machine, NodeId};

@@ -4,7 +4,7 @@
 
 use core::hint::black_box;
 use cortex_m_rt::entry;
-use quorate::host::Blank;
+use quorate::Blank;
 use quorate::raft::Request;
 use quorate::{Instant, Machine, NodeId};
 use quorate_board::drive;

@@ -2,8 +2,8 @@
 
 use super::nor::{Nor, NorError};
 use embedded_storage::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
+use quorate::Blank;
 use quorate::codec::{Full, Malformed, Sink};
-use quorate::host::Blank;
 use quorate::raft::Role;
 use quorate::replicated::{Outcome, Request};
 use quorate::space::Fixed;

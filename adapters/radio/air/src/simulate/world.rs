@@ -2,7 +2,7 @@
 
 use super::client::Client;
 use super::rules::Rules;
-use quorate::host::Blank;
+use quorate::Blank;
 use quorate::lock::Table;
 use quorate::replicated::Ticket;
 use quorate::space::Heap;

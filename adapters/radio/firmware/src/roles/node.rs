@@ -7,7 +7,7 @@ use crate::report::line;
 use crate::uart::Line;
 use crate::{stack, uart};
 use core::time::Duration;
-use quorate::host::Blank;
+use quorate::Blank;
 use quorate::lock::{Name, Owner, Table};
 use quorate::raft::{Role, Status};
 use quorate::replicated::Ticket;
