@@ -54,19 +54,22 @@ impl Departure for Way {
 impl Passage {
     fn pass(&self, link: &Link<Way>) {
         let mut held = lock(&self.held);
-        let mut frames = Vec::new();
-        let piece = match held.take() {
-            Some(piece) => piece,
-            None if link.take(&mut frames, &self.tally) => {
-                Piece { from: self.from, frames, connection: None }
+        // What was held, and then what waits in the link.
+        for _ in 0..2 {
+            let mut frames = Vec::new();
+            let piece = match held.take() {
+                Some(piece) => piece,
+                None if link.take(&mut frames, &self.tally) => {
+                    Piece { from: self.from, frames, connection: None }
+                }
+                None => return,
+            };
+            match self.hub.pass(self.to, piece) {
+                Ok(()) => {}
+                // The peer is busy: what waits is passed on with what is said next, and bounded by the link.
+                Err(Unsent::Full(piece)) => return *held = Some(piece),
+                Err(Unsent::Closed(_)) => self.tally.dropped_unreachable.add(1),
             }
-            None => return,
-        };
-        match self.hub.pass(self.to, piece) {
-            Ok(()) => {}
-            // The peer is busy: what waits is passed on with what is said next, and bounded by the link.
-            Err(Unsent::Full(piece)) => *held = Some(piece),
-            Err(Unsent::Closed(_)) => self.tally.dropped_unreachable.add(1),
         }
     }
 }
@@ -119,31 +122,53 @@ mod tests {
     use super::*;
     use quorate::ClusterId;
     use quorate::codec::Header;
-    use quorate_driver::{Limits, mailbox};
+    use quorate_driver::{Limits, Receiver, mailbox};
 
-    #[test]
-    fn what_a_busy_peer_has_no_room_for_is_passed_on_later_and_in_order() {
-        let (hub, tally, (from, to)) =
-            (Hub::default(), Arc::new(Tally::default()), (NodeId::new(1), NodeId::new(2)));
-        let (sender, pieces) = mailbox(1, Arc::new(Bell::default()));
+    /// A way through a hub to a mailbox with this much room.
+    fn passage(room: usize) -> (Link<Way>, Receiver<Piece>, Arc<Tally>) {
+        let (hub, tally) = (Hub::default(), Arc::new(Tally::default()));
+        let (from, to) = (NodeId::new(1), NodeId::new(2));
+        let (sender, pieces) = mailbox(room, Arc::new(Bell::default()));
         hub.enter(to, sender);
         let (held, counted) = (Mutex::default(), Arc::clone(&tally));
         let link = Link::new(Way::Hub(Passage { hub, from, to, tally: counted, held }));
         link.set_connected(true);
-        for byte in 0..3 {
-            let header = Header { cluster: ClusterId::new(7), from, to };
-            link.post(header, &Limits::default(), &tally, |buffer| {
-                buffer.push(byte);
-                Ok(())
-            });
-            link.flush();
-        }
+        (link, pieces, tally)
+    }
+
+    fn say(link: &Link<Way>, byte: u8, tally: &Tally) {
+        let header = Header { cluster: ClusterId::new(7), from: NodeId::new(1), to: NodeId::new(2) };
+        link.post(header, &Limits::default(), tally, |buffer| {
+            buffer.push(byte);
+            Ok(())
+        });
+        link.flush();
+    }
+
+    fn said(taken: &[Piece]) -> Vec<u8> {
+        taken.iter().map(|piece| piece.frames[4 + 25]).collect()
+    }
+
+    #[test]
+    fn what_a_busy_peer_has_no_room_for_is_passed_on_later_and_in_order() {
+        let (link, pieces, tally) = passage(1);
+        (0..3).for_each(|byte| say(&link, byte, &tally));
         let mut taken = Vec::new();
         for _ in 0..3 {
             pieces.take(&mut taken, 1);
             link.flush();
         }
-        let said: Vec<_> = taken.iter().map(|piece| piece.frames[4 + 25]).collect();
-        assert_eq!((said, tally.read().frames_out), (vec![0, 1, 2], 3));
+        assert_eq!((said(&taken), tally.read().frames_out), (vec![0, 1, 2], 3));
+    }
+
+    #[test]
+    fn what_is_said_to_a_peer_that_was_busy_does_not_stay_behind_what_it_had_no_room_for() {
+        let (link, pieces, tally) = passage(2);
+        (0..3).for_each(|byte| say(&link, byte, &tally));
+        let mut taken = Vec::new();
+        pieces.take(&mut taken, 2);
+        say(&link, 3, &tally);
+        pieces.take(&mut taken, 2);
+        assert_eq!(said(&taken), [0, 1, 2, 3]);
     }
 }
