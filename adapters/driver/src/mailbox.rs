@@ -71,14 +71,23 @@ impl<T> Sender<T> {
     /// # Errors
     /// The mailbox is closed: the letter comes back.
     pub fn send(&self, letter: T) -> Result<(), T> {
+        self.send_while(letter, || true)
+    }
+
+    /// Sends, and waits while there is no room and `goes_on` holds. Who makes an end of that calls [`stir`](Self::stir)
+    /// afterwards.
+    ///
+    /// # Errors
+    /// The mailbox is closed, or there was no room until the end: the letter comes back.
+    pub fn send_while(&self, letter: T, goes_on: impl Fn() -> bool) -> Result<(), T> {
         let mut letters = lock(&self.0.letters);
-        // Bounded by the receiver, which makes room or closes.
-        while letters.queue.len() >= self.0.capacity && !letters.closed {
+        // Bounded by the receiver, which makes room or closes, and by who waits.
+        while letters.queue.len() >= self.0.capacity && !letters.closed && goes_on() {
             letters.waiting += 1;
             letters = wait(&self.0.room, letters);
             letters.waiting -= 1;
         }
-        if letters.closed {
+        if letters.closed || letters.queue.len() >= self.0.capacity {
             return Err(letter);
         }
         letters.queue.push_back(letter);
@@ -103,6 +112,13 @@ impl<T> Sender<T> {
         drop(letters);
         self.0.bell.ring();
         Ok(())
+    }
+
+    /// Lets all who wait for room look again whether they go on.
+    pub fn stir(&self) {
+        // Whoever looked before this is asleep once the lock is free.
+        drop(lock(&self.0.letters));
+        self.0.room.notify_all();
     }
 }
 
@@ -240,6 +256,24 @@ mod tests {
             let given_back = ended.recv_timeout(Duration::from_secs(10));
             assert!(matches!(given_back, Ok(Err(1 | 2))), "{given_back:?}");
         });
+    }
+
+    #[test]
+    fn who_waits_for_room_is_let_go_when_it_goes_on_no_longer() {
+        let (sender, receiver) = pair(1);
+        sender.send(1).expect("there is room");
+        let goes_on = std::sync::atomic::AtomicBool::new(true);
+        std::thread::scope(|scope| {
+            let waiting =
+                scope.spawn(|| sender.send_while(2, || goes_on.load(std::sync::atomic::Ordering::Acquire)));
+            while lock(&receiver.0.letters).waiting == 0 {
+                std::thread::yield_now();
+            }
+            goes_on.store(false, std::sync::atomic::Ordering::Release);
+            sender.stir();
+            assert_eq!(waiting.join().expect("no panic"), Err(2));
+        });
+        assert_eq!(receiver.take(&mut Vec::new(), 9), 1);
     }
 
     #[test]

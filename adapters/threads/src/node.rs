@@ -202,6 +202,8 @@ impl<M: Driven> Builder<M> {
         let network = network.bind()?;
         let (tally, clock) = (Arc::new(Tally::default()), Clock::start());
         let (killed, bell) = (Arc::<AtomicBool>::default(), Arc::<Bell>::default());
+        // Before the mailbox that its threads wait for, and so dropped after it if the start fails.
+        let mut transport = Transport::new(us, limits, Arc::clone(&tally));
         let (completed, completions) = mailbox(COMPLETIONS, Arc::clone(&bell));
         let (piece_sender, pieces) = mailbox(limits.incoming_pieces, Arc::clone(&bell));
         let (requests, asked) = mailbox(limits.mailbox, Arc::clone(&bell));
@@ -217,7 +219,6 @@ impl<M: Driven> Builder<M> {
         let machine = machine.wait().unwrap_or(Err(StartError::Restoring))?;
 
         let address = network.address();
-        let mut transport = Transport::new(us, limits, Arc::clone(&tally));
         transport.start(network, piece_sender).map_err(StartError::Thread)?;
         let links = transport.links.clone();
         let post = Post { us, links: links.clone(), limits, tally: Arc::clone(&tally) };

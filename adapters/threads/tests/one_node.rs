@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use common::adder::{Adder, Busy, Event, Outcome, Request, Settings};
 use common::{CLUSTER, ONE, TWO, add_one, alone, ends, node, settings, soon, total, until};
-use quorate::NodeId;
+use quorate::{NodeId, codec};
 use quorate_threads::{Answer, Hub, Limits, MemoryDisk, Node, RequestError, StartError, StopReason, Storage};
 
 /// A node without peers, with these limits, whose disk takes its time.
@@ -404,4 +404,34 @@ fn an_idle_node_sleeps_and_a_stopped_one_leaves_no_thread_behind() {
     assert_eq!(threads_of("-n9").0, 0);
     assert!(start.elapsed() < Duration::from_secs(1), "it waited for who says nothing");
     assert!(std::net::TcpStream::connect(address).is_err(), "it still listens");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_peer_that_dials_again_and_again_while_the_machine_is_busy_leaves_no_thread_behind() {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let (address, id) = (listener.local_addr().expect("it is bound"), NodeId::new(8));
+    let builder = node(id, &[]).peers([(TWO, "127.0.0.1:1".to_string())]).listener(listener);
+    let builder = builder.limits(Limits { incoming_pieces: 1, ..Limits::default() });
+    let node = builder.start(MemoryDisk::default().open()).expect("it starts");
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let handle = node.handle().clone();
+    let looking = std::thread::spawn(move || handle.inspect(move |_| released.recv().is_err()));
+
+    let mut streams = Vec::new();
+    for count in 1..=10 {
+        let mut stream = std::net::TcpStream::connect(address).expect("it listens");
+        let numbers = [CLUSTER.get(), TWO.get(), id.get()];
+        let hello = [b"quorate", &[codec::VERSION][..], &numbers.map(u64::to_le_bytes).concat()].concat();
+        // Something that has the length of a frame is behind it at once.
+        stream.write_all(&[&hello[..], &[1, 0, 0, 0, 7]].concat()).expect("it reads");
+        stream.read_exact(&mut [0; 33]).expect("it answers");
+        until("the frame is read", || node.handle().counters().bytes_in == 5 * count);
+        streams.push(stream);
+    }
+    until("only the newest is served", || threads_of("quorate-from-n8").0 == 1);
+    drop(release);
+    assert!(looking.join().expect("no panic").expect("the node runs"));
+    ends("shutdown", || node.shutdown());
 }

@@ -124,7 +124,7 @@ impl Reception {
             return Ok(None);
         }
         tune(&stream, self.limits.silence_time);
-        let connection = Arc::new(Connection(stream));
+        let connection = Arc::new(Connection::new(stream));
         let (reception, served) = (Arc::clone(self), Arc::clone(&connection));
         let body = move || {
             reception.serve(&served, address);
@@ -161,7 +161,7 @@ impl Reception {
 
     /// Hears hello, and answers it. Returns who is there, whose connection this is from now on.
     fn greet(&self, connection: &Arc<Connection>) -> Result<NodeId, Mismatch> {
-        let mut stream = &connection.0;
+        let mut stream = &connection.stream;
         let mut bytes = [0; HELLO_BYTES];
         let until = Instant::now() + self.limits.handshake_time;
         read_exact_until(stream, &mut bytes, until).map_err(silent)?;
@@ -175,6 +175,7 @@ impl Reception {
         // Before the answer: who has it may dial again, and that is the newer one.
         if let Some(old) = self.current.replace(from, Arc::clone(connection)) {
             old.close();
+            self.pieces.stir();
         }
         reply().inspect_err(|_| self.current.remove(from, connection))?;
         Ok(from)

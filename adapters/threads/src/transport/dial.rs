@@ -69,13 +69,13 @@ impl Dialer {
         let silent = |error| if is_silence(&error) { Mismatch::Silent } else { Mismatch::Io(error) };
         let stream = self.reach(until).map_err(silent)?;
         tune(&stream, self.limits.silence_time);
-        let connection = Arc::new(Connection(stream));
+        let connection = Arc::new(Connection::new(stream));
         *lock(&self.current) = Some(Arc::clone(&connection));
         // Who told us to stop before that has not seen the connection.
         if self.stop.reason().is_some() {
             return Err(Mismatch::Silent);
         }
-        let mut stream = &connection.0;
+        let mut stream = &connection.stream;
         stream.write_all(&hello::hello(self.us, self.peer))?;
         let mut answer = [0; ANSWER_BYTES];
         let until = Instant::now() + self.limits.handshake_time;
@@ -107,12 +107,12 @@ impl Dialer {
         let heard = Arc::new(StopSignal::default());
         let (dialer, ear, told) = (Arc::clone(self), Arc::clone(connection), Arc::clone(&heard));
         let hear = move || {
-            told.give(hear_end(&ear.0));
+            told.give(hear_end(&ear.stream));
             dialer.bell().ring();
         };
         let ear = Builder::new().name(format!("quorate-end-{}", self.us.id)).spawn(hear);
         let end = match &ear {
-            Ok(_) => self.write_to(&connection.0, &heard),
+            Ok(_) => self.write_to(&connection.stream, &heard),
             Err(error) => io::Error::new(error.kind(), error.to_string()),
         };
         connection.close();

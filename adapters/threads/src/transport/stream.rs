@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, ErrorKind, Read};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use quorate::NodeId;
 use quorate::codec::Malformed;
@@ -39,13 +40,25 @@ impl frames::Piece for Piece {
 
 /// A connection that any thread can close.
 #[derive(Debug)]
-pub(crate) struct Connection(pub(crate) TcpStream);
+pub(crate) struct Connection {
+    pub(crate) stream: TcpStream,
+    closed: AtomicBool,
+}
 
 impl Connection {
+    pub(crate) const fn new(stream: TcpStream) -> Self {
+        Self { stream, closed: AtomicBool::new(false) }
+    }
+
     /// Ends every read and write on the connection, those under way too.
     pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
         // An error says that it is closed already.
-        let _ = self.0.shutdown(Shutdown::Both);
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
+    fn is_open(&self) -> bool {
+        !self.closed.load(Ordering::Acquire)
     }
 }
 
@@ -69,7 +82,7 @@ pub(crate) fn receive(
     let mut filled = 0;
     // Bounded by the stream, and by who closes it.
     loop {
-        match (&connection.0).read(&mut buffer[filled..]) {
+        match (&connection.stream).read(&mut buffer[filled..]) {
             Ok(0) => return End::Closed,
             Ok(read) => {
                 tally.bytes_in.add(read);
@@ -88,7 +101,8 @@ pub(crate) fn receive(
         if whole > 0 {
             let piece =
                 Piece { from, frames: buffer[..whole].to_vec(), connection: Some(Arc::clone(connection)) };
-            if pieces.send(piece).is_err() {
+            // A peer that dials again and again while the machine is busy leaves nobody behind who waits for room.
+            if pieces.send_while(piece, || connection.is_open()).is_err() {
                 return End::Closed;
             }
             buffer.copy_within(whole..filled, 0);
