@@ -260,7 +260,7 @@ fn an_assertion_of_the_machine_stops_the_node_with_its_message_and_tells_all_who
 
 #[test]
 fn a_storage_that_panics_stops_the_node() {
-    struct Breaks(Box<dyn Storage>);
+    struct Breaks(Box<dyn Storage>, bool);
     impl Storage for Breaks {
         fn load(&mut self) -> Result<quorate_threads::Contents, quorate_threads::StorageError> {
             self.0.load()
@@ -284,7 +284,7 @@ fn a_storage_that_panics_stops_the_node() {
             self.0.put_piece(of, offset, bytes)
         }
         fn sync(&mut self) -> Result<(), quorate_threads::StorageError> {
-            panic!("asked to break")
+            if self.1 { self.0.sync() } else { panic!("asked to break") }
         }
         fn read_snapshot(
             &mut self,
@@ -298,15 +298,26 @@ fn a_storage_that_panics_stops_the_node() {
             &mut self,
             of: quorate::SnapshotId,
         ) -> Result<quorate_threads::SnapshotWriter, quorate_threads::StorageError> {
-            self.0.begin_snapshot(of)
+            drop(self.0.begin_snapshot(of));
+            Ok(Box::new(|_| panic!("asked to break")))
         }
     }
-    let storage = Breaks(Box::new(MemoryDisk::default().open()));
+    let storage = Breaks(Box::new(MemoryDisk::default().open()), false);
     let node = node(ONE, &[]).start(storage).expect("it starts");
     match soon("request", submit(&node)) {
         Err(RequestError::Stopped(StopReason::Panicked(message))) => {
             assert_eq!(message, "the storage thread panicked");
         }
+        other => panic!("not told: {other:?}"),
+    }
+
+    let storage = Breaks(Box::new(MemoryDisk::default().open()), true);
+    let settings = Settings { snapshot_after: 1, ..settings(ONE, &[]) };
+    let node = Node::<Adder>::builder(CLUSTER, ONE, settings).start(storage).expect("it starts");
+    let _added = submit(&node);
+    let handle = node.handle().clone();
+    match ends("stop", move || handle.stopped()) {
+        StopReason::Storage(error) => assert!(error.to_string().contains("asked to break"), "{error}"),
         other => panic!("not told: {other:?}"),
     }
 }

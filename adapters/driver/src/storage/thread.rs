@@ -1,12 +1,14 @@
 //! The thread that storage is called from: all that is queued, then one sync.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use quorate::{Receipt, SnapshotId};
 
 use super::queue::{StorageQueue, StorageWork, storage_queue};
 use super::{Storage, StorageError};
 use crate::counters::Tally;
 use crate::errands::{Finished, Outcome, Subject, Task};
-use crate::reason::StartError;
+use crate::reason::{StartError, StopReason};
 use crate::sync::Arc;
 use crate::sync::thread::{Builder, JoinHandle};
 use crate::writes::Writes;
@@ -121,10 +123,17 @@ impl<D: Deliver> Worker<'_, D> {
         let write = self.storage.begin_snapshot(of)?;
         let deliver = self.deliver.clone();
         let body = move || {
-            let written = write(&image).map(|()| Outcome::Written { size: of.size });
+            let written = catch_unwind(AssertUnwindSafe(|| write(&image)));
             deliver.deliver(match written {
-                Ok(result) => Completion::Finished(Finished { subject, result }),
-                Err(error) => Completion::Failed(error),
+                Ok(Ok(())) => {
+                    Completion::Finished(Finished { subject, result: Outcome::Written { size: of.size } })
+                }
+                Ok(Err(error)) => Completion::Failed(error),
+                // Untold, it would be under way for ever, and the log would never be compacted again.
+                Err(panic) => {
+                    let reason = StopReason::of_panic(&*panic);
+                    Completion::Failed(StorageError::new(format!("writing a snapshot: {reason}")))
+                }
             });
         };
         for earlier in self.writers.drain(..) {
