@@ -38,7 +38,7 @@ pub struct FlashOptions {
     pub pages: u32,
     /// The longest record, in bytes. A restart holds the whole window.
     pub record_bytes: u32,
-    /// The longest snapshot, in bytes.
+    /// The longest snapshot, in bytes. It may come in in pieces of 64 bytes, not less.
     pub snapshot_bytes: u32,
 }
 
@@ -56,7 +56,11 @@ impl FlashOptions {
     /// A snapshot that comes in takes more room than one that is made here: each piece is an entry, and each life that
     /// it comes in begins a page.
     const fn snapshot_pages<F: NorFlash>(&self) -> u32 {
-        2 + pages::<F>(entry_bytes::<F>(self.snapshot_bytes.saturating_add(self.snapshot_bytes / 2)))
+        let half_more = entry_bytes::<F>(self.snapshot_bytes.saturating_add(self.snapshot_bytes / 2));
+        // Where words are long the heads of pieces take more than that; and the last words of a page stay empty.
+        let pieces = self.snapshot_bytes.div_ceil(LEAST_PIECE).saturating_mul(entry_bytes::<F>(LEAST_PIECE));
+        let pieces = pieces.saturating_add(pieces / 16);
+        2 + pages::<F>(if half_more > pieces { half_more } else { pieces })
     }
 
     /// How many pages the log may take together with a restart.
@@ -65,6 +69,9 @@ impl FlashOptions {
         self.pages.saturating_sub(3 * self.snapshot_pages::<F>()).saturating_sub(2)
     }
 }
+
+/// Snapshots come in pieces of so many bytes, or longer ones.
+const LEAST_PIECE: u32 = 64;
 
 const fn pages<F: NorFlash>(bytes: u32) -> u32 {
     bytes.div_ceil(Medium::<F>::END - Medium::<F>::BODY)
@@ -89,10 +96,10 @@ impl<F: NorFlash> Flash<F> {
         let identity = Identity { cluster: options.cluster, node: options.node };
         let medium = Medium { flash, from: options.from, pages: options.pages, identity };
         medium.check()?;
-        let needed = options.pages_needed::<F>();
         if options.record_bytes.max(options.snapshot_bytes) > 1 << 22 {
             return Err(FlashError::Options(Unfit::Limits));
         }
+        let needed = options.pages_needed::<F>();
         if options.pages < needed {
             return Err(FlashError::TooSmall { pages: needed });
         }

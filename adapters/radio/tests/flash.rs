@@ -92,6 +92,31 @@ fn a_snapshot_that_comes_in_goes_on_where_its_durable_part_ends() {
     assert_eq!(flash.read(snapshot(8, 200), 0, &mut bytes), Ok(false));
 }
 
+/// Takes in the longest snapshot in pieces of 64 bytes, with one more life on the way.
+fn the_longest_snapshot_comes_in<const WORD: usize, const PAGE: usize>() {
+    let options = FlashOptions { snapshot_bytes: 20_000, ..OPTIONS };
+    let pages = options.pages_needed::<Nor<WORD, PAGE>>();
+    let options = FlashOptions { pages, ..options };
+    let (mut device, of) = (Nor::<WORD, PAGE>::new(pages as usize, 1), snapshot(9, 20_000));
+    for part in [0..10_000, 10_000..20_000] {
+        let mut flash = Flash::open(&mut device, options).expect("it opens");
+        for offset in part.clone().step_by(64) {
+            let len = (part.end - offset).min(64) as usize;
+            let taken = enact(&mut flash, &Deed::Piece { of, offset, len });
+            assert_eq!(taken, Ok(()), "words of {WORD}, pages of {PAGE}: at {offset}");
+        }
+        assert_eq!(flash.snapshots(), [(of, part.end)]);
+    }
+}
+
+#[test]
+fn the_longest_snapshot_comes_in_whatever_the_words_of_the_flash() {
+    the_longest_snapshot_comes_in::<4, 256>();
+    the_longest_snapshot_comes_in::<8, 512>();
+    the_longest_snapshot_comes_in::<16, 1024>();
+    the_longest_snapshot_comes_in::<32, 1024>();
+}
+
 #[test]
 fn a_restart_keeps_its_snapshot_and_lets_go_of_the_others() {
     let mut device = device();
