@@ -7,6 +7,9 @@ use quorate::codec::{self, Full};
 
 /// Remembers, for each of up to `CLIENTS` clients, the last thing it asked, and then its answer, in up to `BYTES` bytes.
 /// `T` is a ticket. The client that was silent for longest makes room for another, unless it waits.
+///
+/// Tickets begin anew with each life of a machine, so a machine that is restored gets a new desk. What clients wait for
+/// they ask again.
 #[derive(Debug)]
 pub struct Desk<T, const CLIENTS: usize, const BYTES: usize> {
     rows: Vec<Row<T, BYTES>, CLIENTS>,
@@ -70,8 +73,12 @@ impl<T: Copy + Eq, const CLIENTS: usize, const BYTES: usize> Desk<T, CLIENTS, BY
         Some((row.client, &row.bytes))
     }
 
-    /// What the client asked last is being carried out.
+    /// What the client asked last is being carried out. Whoever waited under this ticket has to ask again: it was given
+    /// out in another life of the machine.
     pub fn begin(&mut self, client: NodeId, ticket: T) {
+        for row in self.rows.iter_mut().filter(|row| row.stand == Stand::Begun(ticket)) {
+            row.stand = Stand::Void;
+        }
         if let Some(row) = self.row(client) {
             row.stand = Stand::Begun(ticket);
         }

@@ -124,6 +124,23 @@ fn what_a_client_asked_before_is_not_carried_out_after_what_it_asked_since() {
 }
 
 #[test]
+fn nobody_is_answered_what_another_asked_after_the_machine_was_restored() {
+    let mut desk = Desk::<u8, 2, 16>::default();
+    let other = NodeId::new(12);
+    for client in [CLIENT, other] {
+        // Each is the first ask of a life, so it has the same ticket.
+        desk.take(client, &[1, 5]);
+        desk.next_ask().expect("it is new");
+        desk.begin(client, 1);
+    }
+    desk.end(1, |answer| codec::put(&7_u8, answer));
+    assert_eq!(desk.next_answer(), Some((other, &[1, 0, 7][..])));
+    assert_eq!(desk.next_answer(), None);
+    desk.take(CLIENT, &[1, 5]);
+    assert_eq!(desk.next_ask(), Some((CLIENT, &[5][..])), "it is asked again");
+}
+
+#[test]
 fn the_client_that_was_silent_for_longest_makes_room_unless_it_waits() {
     let mut desk = Desk::<u8, 2, 16>::default();
     let clients = [21, 22, 23, 24].map(NodeId::new);
