@@ -172,7 +172,8 @@ pub trait Hosted: Machine + Sized {
     }
 
     /// The store's log has grown long: hand out all there is with the next record, as a [`Place::Restart`]. Nothing else
-    /// changes. For stores that cannot let their log grow until the machine does so by itself.
+    /// changes. For stores that cannot let their log grow until the machine does so by itself. While an image is being
+    /// written nothing is restated: once it is, the machine does so by itself.
     fn restate(&mut self, now: Instant) {
         let _ = now;
     }

@@ -669,6 +669,60 @@ fn an_image_is_written_only_when_it_lets_go_of_much() {
     assert!((1..=3).contains(&images), "{images} images for 26 entries");
 }
 
+/// Polls a node alone until it is dry. `images` are those its store holds; a restart lets go of all but one. Tells how
+/// many restarts there were.
+fn carry_out(node: &mut Node, now: Instant, images: &mut Vec<SnapshotId>) -> usize {
+    let mut restarts = 0;
+    loop {
+        match node.poll() {
+            None => return restarts,
+            Some(Output::Save(write)) => {
+                let (record, pending) = write.split();
+                if let Place::Restart { keep } = Node::place(&record) {
+                    assert!(
+                        keep.is_none_or(|keep| images.contains(&keep)),
+                        "the store has let go of {keep:?}"
+                    );
+                    images.retain(|image| Some(*image) == keep);
+                    restarts += 1;
+                }
+                node.handle(now, Input::Saved(pending.assert_durable()));
+            }
+            Some(Output::Send { .. }) => {}
+            Some(Output::Event(event)) => {
+                if let Some(Errand::Write { at, image }) = Node::errand(&event) {
+                    let mut bytes = Vec::new();
+                    image.write(&mut bytes).expect("a vector is never full");
+                    images.push(SnapshotId { at, size: bytes.len() as u64 });
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_image_that_is_being_written_is_not_let_go_of_by_a_restatement() {
+    let id = NodeId::new(1);
+    let (now, stored) = (Instant::default(), Stored { records: std::iter::empty(), snapshots: &[] });
+    let mut node = Node::restore(&Settings::new(id, &[id]), 1, now, stored).expect("good");
+    let now = node.deadline().expect("it stands for election");
+    node.handle(now, Input::Wake);
+    let mut images = Vec::new();
+    for client in 0..20 {
+        carry_out(&mut node, now, &mut images);
+        node.request(now, Request::Open { client }).expect("there is room");
+    }
+    carry_out(&mut node, now, &mut images);
+    let [image] = images[..] else { panic!("{} images", images.len()) };
+
+    node.restate(now);
+    assert_eq!(carry_out(&mut node, now, &mut images), 0, "what comes of the image is a restart as well");
+    node.finish(now, quorate::Done::Written(image)).expect("it is kept");
+    assert_eq!((carry_out(&mut node, now, &mut images), &images[..]), (1, &[image][..]));
+    node.restate(now);
+    assert_eq!((carry_out(&mut node, now, &mut images), &images[..]), (1, &[image][..]));
+}
+
 #[test]
 fn a_log_that_would_be_full_before_it_is_compacted_is_refused() {
     let stored = || Stored { records: std::iter::empty(), snapshots: &[] };

@@ -119,7 +119,11 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize> Host
     }
 
     fn restate(&mut self, now: Instant) {
-        self.raft.restate(now);
+        self.tell_time(now);
+        // The store would let go of the image that is being written, and what comes of that is a restart as well.
+        if !self.is_imaging() {
+            self.raft.restate(now);
+        }
     }
 
     fn put_message(message: &Self::Message<'_>, sink: &mut impl Sink) -> Result<(), Full> {

@@ -284,8 +284,7 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
         // A follower that is being brought on needs the log that its snapshot goes on with, while there is room.
         let hold =
             self.raft.is_sending_snapshot() && len < entries + entries / 2 && weight < bytes + bytes / 2;
-        let busy = self.raft.is_restarting()
-            || self.imaging.is_some_and(|(_, since)| self.now < since.after(super::hosted::IMAGE_PATIENCE));
+        let busy = self.raft.is_restarting() || self.is_imaging();
         let base = self.raft.snapshot().map_or(Index::default(), |of| of.at.index);
         // With much in flight each entry that is applied would be reason for an image of its own.
         let (gone, lost) = self.raft.window_to(self.applied.index);
@@ -295,6 +294,11 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
         }
         self.imaging = Some((self.applied, self.now));
         Some(Plan::Snapshot)
+    }
+
+    /// Whether an image is being written, as far as is known.
+    pub(super) fn is_imaging(&self) -> bool {
+        self.imaging.is_some_and(|(_, since)| self.now < since.after(super::hosted::IMAGE_PATIENCE))
     }
 
     pub(super) fn show(&self, plan: Plan<A>) -> Shown<'_, Self> {
