@@ -212,6 +212,8 @@ impl<F: NorFlash> Flash<F> {
         }
         let more = Writer::<F>::more_pages(&head, new.len() as u32);
         if held.pages + more > self.options.snapshot_pages::<F>() {
+            // Each life that it came in took a page. The next must not find it, or it would end here as well.
+            self.writing(Writer::drop_incoming)?;
             return Err(FlashError::Full);
         }
         self.writing(|writer| writer.put_piece(head, new))

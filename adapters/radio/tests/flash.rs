@@ -118,6 +118,31 @@ fn the_longest_snapshot_comes_in_whatever_the_words_of_the_flash() {
 }
 
 #[test]
+fn a_snapshot_that_many_lives_left_no_room_for_begins_anew() {
+    let (mut device, of) = (device(), snapshot(9, 300));
+    let mut refused = 0;
+    // A piece in each life at first, of which each takes a page, and then as many as there are.
+    for life in 0..12 {
+        let mut flash = open(&mut device);
+        for _ in 0..if life < 6 { 1 } else { 300 } {
+            let have = flash.snapshots().first().map_or(0, |(_, have)| *have);
+            // Late ones are longer than a page.
+            let len = if have < 60 { 15 } else { 192 }.min(300 - have) as usize;
+            match enact(&mut flash, &Deed::Piece { of, offset: have, len }) {
+                Ok(()) if have + len as u64 == 300 => return,
+                Ok(()) => {}
+                Err(error) => {
+                    assert_eq!(error, FlashError::Full);
+                    refused += 1;
+                    break;
+                }
+            }
+        }
+    }
+    panic!("refused {refused} times");
+}
+
+#[test]
 fn a_restart_keeps_its_snapshot_and_lets_go_of_the_others() {
     let mut device = device();
     let mut flash = open(&mut device);

@@ -15,7 +15,8 @@ pub enum FlashError<E> {
         /// The page, counted from the first of the region.
         page: u32,
     },
-    /// There is no room. Nothing changed: a restart, or smaller records, would make some.
+    /// There is no room. A restart, or smaller records, would make some. Nothing changed, but that a snapshot that came
+    /// in over too many lives begins anew.
     Full,
     /// A record or a snapshot is longer than the options say. Nothing changed.
     TooLong {

@@ -109,6 +109,13 @@ impl<F: NorFlash> Writer<F> {
         Ok(())
     }
 
+    /// Lets go of the snapshot that comes in, for good: without its first page the others are nothing.
+    pub(super) fn drop_incoming(&mut self) -> Result<(), F> {
+        let Some(held) = self.held.get_mut(INCOMING).and_then(Option::take) else { return Ok(()) };
+        let first = self.medium.newest(&|page| page.chain == held.chain && page.serial == held.chain)?;
+        first.map_or(Ok(()), |(page, _)| self.medium.erase(page))
+    }
+
     /// Writes all of a snapshot.
     pub(super) fn put_image(&mut self, of: SnapshotId, len: u32, image: &dyn Image) -> Result<(), F> {
         self.begin_snapshot(MADE, Kind::Image, of)?;
