@@ -1,9 +1,7 @@
 //! A bell that one thread waits for and any may ring.
 
-use std::time::Instant;
-
 use crate::sync::atomic::{AtomicU8, Ordering};
-use crate::sync::{Condvar, Mutex, lock, wait, wait_timeout};
+use crate::sync::{Condvar, Instant, Mutex, lock, wait, wait_timeout};
 
 /// Nobody rang, nobody waits.
 const QUIET: u8 = 0;

@@ -1,7 +1,9 @@
 //! The machine's time and chance.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::sync::Instant;
 
 /// Microseconds since the node started, by a clock that never goes back.
 #[derive(Clone, Copy, Debug)]

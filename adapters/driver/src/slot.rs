@@ -1,9 +1,9 @@
 //! A place for one answer.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::sync::{Arc, Condvar, Mutex, lock, wait, wait_timeout};
+use crate::sync::{Arc, Condvar, Instant, Mutex, lock, wait, wait_timeout};
 
 /// A place for one value: one end fills it, once; the other waits for it. Either end knows when the other has gone.
 ///

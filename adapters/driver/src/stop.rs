@@ -1,8 +1,8 @@
 //! The signal that something has ended, and how.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::sync::{Condvar, Mutex, lock, wait, wait_timeout};
+use crate::sync::{Condvar, Instant, Mutex, lock, wait, wait_timeout};
 
 /// A signal that is given once, with a reason, to any number of waiters.
 ///

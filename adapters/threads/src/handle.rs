@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use quorate::NodeId;
+use quorate_driver::sync::Arc;
 use quorate_driver::{
     Answered, Control, Counters, Driven, Filler, Link, RequestError, Sender, StopReason, StopSignal, Tally,
     Unsent, Waiter, slot,

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
 use quorate::NodeId;
-use quorate_driver::sync::{Mutex, lock};
+use quorate_driver::sync::{Arc, Mutex, lock};
 use quorate_driver::{Sender, Unsent};
 
 use crate::transport::stream::Piece;

@@ -1,11 +1,9 @@
 //! All that can reach a machine, taken in together.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time;
-
 use quorate::Instant;
 use quorate_driver::storage_thread::Completion;
+use quorate_driver::sync::atomic::{AtomicBool, Ordering};
+use quorate_driver::sync::{self, Arc};
 use quorate_driver::{Appetite, Arrived, Bell, Clock, Control, Driven, Receiver};
 
 use crate::handle::{Asked, Reply};
@@ -30,7 +28,7 @@ impl<M: Driven> Inbox<M> {
         // Bounded by the deadline, and by what arrives: who brings something rings afterwards, so that the next wait
         // ends at once.
         while !self.take(appetite) && !self.is_killed() && !self.is_deserted() {
-            if until.is_some_and(|until| until <= time::Instant::now()) {
+            if until.is_some_and(|until| until <= sync::Instant::now()) {
                 return;
             }
             self.bell.wait(until);

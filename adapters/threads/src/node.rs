@@ -5,14 +5,14 @@ use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 #[cfg(unix)]
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
 
 use quorate::{ClusterId, NodeId};
-#[cfg(unix)]
 use quorate_driver::DiskStorage;
 use quorate_driver::storage_thread::{self, COMPLETIONS, Completion, Deliver};
+#[cfg(unix)]
+use quorate_driver::sync::Arc;
+use quorate_driver::sync::atomic::{AtomicBool, Ordering};
+use quorate_driver::sync::thread::{self, JoinHandle};
 use quorate_driver::{
     Arrived, Bell, Clock, Drained, Driven, Engine, Identity, Limits, Observer, Outlets, Post, Sender,
     StartError, StopReason, StopSignal, Storage, StorageError, Tally, mailbox, restore, slot,
@@ -22,8 +22,8 @@ use tracing::{debug, error, info};
 use crate::handle::{Handle, Reply, Shared};
 use crate::hub::Hub;
 use crate::inbox::Inbox;
+use crate::transport::Way;
 use crate::transport::network::{Listen, Network, Transport};
-use crate::transport::{Way, join_all};
 
 /// Looks at the machine and shutdowns that may wait.
 const CONTROLS: usize = 16;
@@ -81,7 +81,8 @@ impl<M: Driven> Node<M> {
     /// Stops the node politely: [`Handle::shutdown`]. All its threads have ended.
     pub fn shutdown(mut self) -> StopReason {
         let reason = self.handle.shutdown();
-        join_all(self.thread.take());
+        // One that panicked has ended as well.
+        let _ = self.thread.take().map(JoinHandle::join);
         reason
     }
 
@@ -90,7 +91,8 @@ impl<M: Driven> Node<M> {
     pub fn kill(mut self) -> StopReason {
         self.stop_at_once();
         let reason = self.handle.stopped();
-        join_all(self.thread.take());
+        // One that panicked has ended as well.
+        let _ = self.thread.take().map(JoinHandle::join);
         reason
     }
 
@@ -239,7 +241,7 @@ impl<M: Driven> Builder<M> {
             let running = AssertUnwindSafe(|| run(engine, inbox));
             let reason = catch_unwind(running).unwrap_or_else(|panic| StopReason::of_panic(&*panic));
             drop(transport);
-            join_all([storage]);
+            let _ = storage.join();
             if matches!(reason, StopReason::Shutdown | StopReason::Killed) {
                 info!(node = %us.id, "{reason}");
             } else {

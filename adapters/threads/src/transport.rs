@@ -10,12 +10,11 @@ pub(crate) mod stream;
 
 use std::io::{self, ErrorKind, Read};
 use std::net::TcpStream;
-use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use quorate::NodeId;
-use quorate_driver::sync::{Mutex, lock};
+use quorate_driver::sync::{Arc, Mutex, lock};
 use quorate_driver::{Bell, Departure, Link, Tally, Unsent};
 
 use crate::hub::Hub;

@@ -2,13 +2,13 @@
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use quorate::NodeId;
 use quorate_driver::hello::{self, HELLO_BYTES, Mismatch};
+use quorate_driver::sync::Arc;
+use quorate_driver::sync::atomic::{AtomicUsize, Ordering};
 use quorate_driver::{Connections, Identity, Limits, Sender, StopSignal, Tally};
 use tracing::{info, warn};
 
@@ -102,7 +102,7 @@ fn accept(listener: &TcpListener, reception: &Arc<Reception>) -> Vec<Served> {
         }
         served.retain(|served| !served.thread.is_finished());
         match accepted {
-            Ok((stream, address)) => match reception.admit(stream, address) {
+            Ok((stream, address)) => match Reception::admit(reception, stream, address) {
                 Ok(newest) => served.extend(newest),
                 Err(error) => warn!("cannot serve a connection: {error}"),
             },
@@ -117,24 +117,28 @@ fn accept(listener: &TcpListener, reception: &Arc<Reception>) -> Vec<Served> {
 
 impl Reception {
     /// Starts a thread for a connection, if not too many shake hands.
-    fn admit(self: &Arc<Self>, stream: TcpStream, address: SocketAddr) -> std::io::Result<Option<Served>> {
-        if self.handshakes.fetch_add(1, Ordering::Relaxed) >= self.limits.handshakes {
-            self.handshakes.fetch_sub(1, Ordering::Relaxed);
-            self.tally.refused_busy.add(1);
+    fn admit(
+        reception: &Arc<Self>,
+        stream: TcpStream,
+        address: SocketAddr,
+    ) -> std::io::Result<Option<Served>> {
+        if reception.handshakes.fetch_add(1, Ordering::Relaxed) >= reception.limits.handshakes {
+            reception.handshakes.fetch_sub(1, Ordering::Relaxed);
+            reception.tally.refused_busy.add(1);
             return Ok(None);
         }
-        tune(&stream, self.limits.silence_time);
+        tune(&stream, reception.limits.silence_time);
         let connection = Arc::new(Connection::new(stream));
-        let (reception, served) = (Arc::clone(self), Arc::clone(&connection));
+        let (serving, served) = (Arc::clone(reception), Arc::clone(&connection));
         let body = move || {
-            reception.serve(&served, address);
+            serving.serve(&served, address);
             // The stream is closed when the thread that accepts lets go of it as well, which may be late.
             served.close();
         };
-        match Builder::new().name(format!("quorate-from-{}", self.us.id)).spawn(body) {
+        match Builder::new().name(format!("quorate-from-{}", reception.us.id)).spawn(body) {
             Ok(thread) => Ok(Some(Served { connection, thread })),
             Err(error) => {
-                self.handshakes.fetch_sub(1, Ordering::Relaxed);
+                reception.handshakes.fetch_sub(1, Ordering::Relaxed);
                 Err(error)
             }
         }

@@ -3,14 +3,13 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
-use std::sync::Arc;
 use std::thread::Builder;
 use std::time::Instant;
 
 use quorate::NodeId;
 use quorate_driver::hello::{self, ANSWER_BYTES, Mismatch};
-use quorate_driver::sync::{Mutex, lock};
-use quorate_driver::{Identity, Limits, Link, StopSignal, Tally, Tries};
+use quorate_driver::sync::{Arc, Mutex, lock};
+use quorate_driver::{Bell, Identity, Limits, Link, StopSignal, Tally, Tries};
 use tracing::{debug, info, warn};
 
 use super::stream::Connection;
@@ -32,7 +31,7 @@ pub(crate) struct Dialer {
 impl Dialer {
     /// Connects, sends what the machine says, and connects anew when the connection is lost, until it is told to
     /// stop.
-    pub(crate) fn run(self: &Arc<Self>, seed: u64) {
+    pub(crate) fn run(&self, seed: u64) {
         let mut tries = Tries::new(&self.limits, seed);
         while self.stop.reason().is_none() {
             match self.connect() {
@@ -61,7 +60,7 @@ impl Dialer {
         if let Some(connection) = &*lock(&self.current) {
             connection.close();
         }
-        self.bell().ring();
+        bell(&self.link).ring();
     }
 
     fn connect(&self) -> Result<Arc<Connection>, Mismatch> {
@@ -102,13 +101,13 @@ impl Dialer {
         Err(last)
     }
 
-    fn send_over(self: &Arc<Self>, connection: &Arc<Connection>) -> io::Error {
+    fn send_over(&self, connection: &Arc<Connection>) -> io::Error {
         self.link.set_connected(true);
         let heard = Arc::new(StopSignal::default());
-        let (dialer, ear, told) = (Arc::clone(self), Arc::clone(connection), Arc::clone(&heard));
+        let (link, ear, told) = (Arc::clone(&self.link), Arc::clone(connection), Arc::clone(&heard));
         let hear = move || {
             told.give(hear_end(&ear.stream));
-            dialer.bell().ring();
+            bell(&link).ring();
         };
         let ear = Builder::new().name(format!("quorate-end-{}", self.us.id)).spawn(hear);
         let end = match &ear {
@@ -136,15 +135,15 @@ impl Dialer {
             if self.stop.reason().is_some() {
                 return io::Error::new(ErrorKind::Interrupted, "the node stops");
             }
-            self.bell().wait(None);
+            bell(&self.link).wait(None);
         }
     }
+}
 
-    fn bell(&self) -> &quorate_driver::Bell {
-        match self.link.departure() {
-            Way::Socket(bell) => bell,
-            Way::Hub(_) => unreachable!("who dials has a socket"),
-        }
+fn bell(link: &Link<Way>) -> &Bell {
+    match link.departure() {
+        Way::Socket(bell) => bell,
+        Way::Hub(_) => unreachable!("who dials has a socket"),
     }
 }
 

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::thread::{Builder, JoinHandle};
 
 use quorate::NodeId;
-use quorate_driver::sync::Mutex;
+use quorate_driver::sync::atomic::AtomicUsize;
+use quorate_driver::sync::{Arc, Mutex};
 use quorate_driver::{
     Bell, Connections, Identity, Limits, Link, Sender, StartError, StopSignal, Tally, random_seed,
 };

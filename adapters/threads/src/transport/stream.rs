@@ -3,12 +3,12 @@
 use std::fmt;
 use std::io::{self, ErrorKind, Read};
 use std::net::{Shutdown, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use quorate::NodeId;
 use quorate::codec::Malformed;
 use quorate_driver::frames::{self, LENGTH_BYTES, READ_BYTES, whole_frames};
+use quorate_driver::sync::Arc;
 use quorate_driver::{Sender, Tally};
 use tracing::warn;
 
