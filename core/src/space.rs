@@ -18,7 +18,7 @@ pub trait Space: Copy + Debug + 'static {
     const WINDOW: usize;
     /// Bytes of a snapshot in one message.
     const CHUNK: usize;
-    /// Requests of each kind that one node has under way.
+    /// Requests of each kind that one node has under way, with one place kept for the node itself: at least 2.
     const CALLS: usize;
 
     /// One item per peer.

@@ -669,6 +669,48 @@ fn an_image_is_written_only_when_it_lets_go_of_much() {
     assert!((1..=3).contains(&images), "{images} images for 26 entries");
 }
 
+#[test]
+fn what_a_node_alone_is_asked_is_carried_out_at_once_with_the_least_room() {
+    type Small<const CALLS: usize> = Replicated<Sum, Heap<1, 32, 16, CALLS>, 2, 8>;
+    fn node<const CALLS: usize>() -> (Small<CALLS>, Instant) {
+        let (id, now) = (NodeId::new(1), Instant::default());
+        let stored = Stored { records: std::iter::empty(), snapshots: &[] };
+        let mut node = Small::restore(&Settings::new(id, &[id]), 1, now, stored).expect("good settings");
+        let now = node.deadline().expect("it stands for election");
+        node.handle(now, Input::Wake);
+        (node, now)
+    }
+    fn ended<const CALLS: usize>(node: &mut Small<CALLS>, now: Instant) -> Vec<Ticket> {
+        let mut ended = Vec::new();
+        while let Some(output) = node.poll() {
+            match output {
+                Output::Save(write) => {
+                    let receipt = write.split().1.assert_durable();
+                    node.handle(now, Input::Saved(receipt));
+                }
+                Output::Send { .. } => {}
+                Output::Event(event) => {
+                    ended.extend(Small::<CALLS>::outcome(event).ok().map(|(ticket, _)| ticket))
+                }
+            }
+        }
+        ended
+    }
+    // One place is kept for opening the own session.
+    let (mut two, now) = node::<2>();
+    ended(&mut two, now);
+    for _ in 0..5 {
+        let ticket = two.request(now, Request::Command(Ask::Add(1))).expect("there is room");
+        let refused = two.request(now, Request::Command(Ask::Add(2))).expect_err("there is no room");
+        assert!(matches!((refused.reason, refused.request), (Reason::Busy, Request::Command(Ask::Add(2)))));
+        assert_eq!(ended(&mut two, now), [ticket]);
+    }
+    let stored = Stored { records: std::iter::empty(), snapshots: &[] };
+    let id = NodeId::new(1);
+    let none = Small::<1>::restore(&Settings::new(id, &[id]), 1, now, stored);
+    assert!(matches!(none.err(), Some(quorate::Fault::Settings(_))), "one place is too few for any command");
+}
+
 /// Polls a node alone until it is dry. `images` are those its store holds; a restart lets go of all but one. Tells how
 /// many restarts there were.
 fn carry_out(node: &mut Node, now: Instant, images: &mut Vec<SnapshotId>) -> usize {

@@ -69,6 +69,9 @@ pub(super) struct Limits {
 
 impl Limits {
     fn check<S: Space>(&self, raft: &Config<S>) -> Result<(), Fault> {
+        if S::CALLS < 2 {
+            return Err(Fault::Settings("room for fewer than two requests under way"));
+        }
         let (entries, bytes) = raft.proposals();
         let largest = raft.append_bytes as u64;
         let fits = (1..=entries).contains(&self.snapshot_entries)

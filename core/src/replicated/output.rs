@@ -137,6 +137,8 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
             if !self.apply_next() {
                 break;
             }
+            // The own session may be open now, for which calls waited.
+            self.propose_calls();
         }
         self.plan_answer().or_else(|| self.plan_given_up()).or_else(|| self.plan_snapshot())
     }
