@@ -2,6 +2,7 @@
 
 use loom::thread;
 use quorate_driver::sync::Arc;
+use quorate_driver::sync::atomic::{AtomicBool, Ordering};
 use quorate_driver::{Bell, Receiver, Sender, Unsent, mailbox, slot};
 use quorate_loom_tests::{explore, explore_within};
 
@@ -87,24 +88,34 @@ fn of_two_senders_nothing_is_lost_or_doubled_and_each_keeps_its_order() {
 #[test]
 fn room_for_two_wakes_two() {
     explore_within(3, || {
-        let (sender, receiver, bell) = pair(2);
+        let (sender, receiver, _) = pair(2);
         sender.send(1).expect("there is room");
         sender.send(2).expect("there is room");
-        let sending = [(sender.clone(), 3), (sender, 4)].map(|(sender, letter)| {
-            thread::spawn(move || {
-                sender.send(letter).expect("the mailbox is open");
-                sender
-            })
-        });
+        let sending = [(sender.clone(), 3), (sender, 4)]
+            .map(|(sender, letter)| thread::spawn(move || sender.send(letter)));
         let mut taken = Vec::new();
-        while taken.len() < 4 {
-            if receiver.take(&mut taken, 2) == 0 {
-                bell.wait(None);
-            }
-        }
-        sending.into_iter().for_each(|thread| drop(thread.join()));
+        assert_eq!(receiver.take(&mut taken, 2), 2);
+        // Nothing more is taken before both have found room.
+        assert_eq!(sending.map(|thread| thread.join().expect("no panic")), [Ok(()), Ok(())]);
+        receiver.take(&mut taken, 2);
         taken.sort_unstable();
         assert_eq!(taken, [1, 2, 3, 4]);
+    });
+}
+
+#[test]
+fn who_goes_on_no_longer_is_let_go_and_keeps_its_letter() {
+    explore(|| {
+        let (sender, receiver, _) = pair(1);
+        sender.send(1).expect("there is room");
+        let goes_on = Arc::new(AtomicBool::new(true));
+        let (other, asked) = (sender.clone(), Arc::clone(&goes_on));
+        let waiting = thread::spawn(move || other.send_while(2, || asked.load(Ordering::Acquire)));
+        goes_on.store(false, Ordering::Release);
+        sender.stir();
+        assert_eq!(waiting.join().expect("no panic"), Err(2));
+        let mut taken = Vec::new();
+        assert_eq!((receiver.take(&mut taken, 9), taken), (1, vec![1]));
     });
 }
 
