@@ -54,6 +54,10 @@ name! {
     /// One cluster. A frame of another cluster is dropped.
     ClusterId, "c"
 }
+name! {
+    /// One of many groups that the same nodes form, each with a log of its own.
+    GroupId, "g"
+}
 
 impl Index {
     /// The one before, or `None` before the first entry.

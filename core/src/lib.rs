@@ -109,8 +109,8 @@ pub use application::{Application, Both, Either, Moment, Timestamp};
 pub use batch::{Batch, Command};
 pub use durable::{Pending, Receipt, Write};
 pub use host::{Answering, Blank, Done, Errand, Fault, Hosted, Image, Place, Records, SnapshotId, Stored};
-pub use id::{ClusterId, Index, NodeId, Position, Term};
-pub use machine::{Input, Machine, Output};
+pub use id::{ClusterId, GroupId, Index, NodeId, Position, Term};
+pub use machine::{Input, Machine, Output, Shown, Staged};
 pub use raft::Raft;
 #[cfg(feature = "serde")]
 pub use replicated::Replicated;

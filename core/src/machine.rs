@@ -80,6 +80,23 @@ pub trait Machine {
     fn deadline(&self) -> Option<Instant>;
 }
 
+/// What a machine hands out.
+pub type Shown<'a, M> =
+    Output<<M as Machine>::Message<'a>, <M as Machine>::Record<'a>, <M as Machine>::Event<'a>>;
+
+/// A machine whose [`poll`](Machine::poll) can be had in its two halves, for machines made of machines: one may look for
+/// the machine that has something to do, and may keep what concerns only itself.
+pub trait Staged: Machine {
+    /// What is to be done, not lent yet. It holds until the machine is next told, asked or planned.
+    type Plan;
+
+    /// Decides what to do next, and takes it as done.
+    fn plan(&mut self) -> Option<Self::Plan>;
+
+    /// Lends what was decided just before.
+    fn show(&self, plan: Self::Plan) -> Shown<'_, Self>;
+}
+
 /// A fact from the world.
 #[derive(Debug)]
 pub enum Input<M> {

@@ -47,7 +47,7 @@ pub use role::{Role, Status};
 use crate::durable::{Gated, Ledger, Mark};
 use crate::quorum::{Quorum, Slots};
 use crate::{
-    Command, Index, Input, Instant, Machine, NodeId, Output, Position, Rng, SnapshotId, Space, Term,
+    Command, Index, Input, Instant, Machine, NodeId, Output, Position, Rng, SnapshotId, Space, Staged, Term,
 };
 use election::{Reply, Timer};
 use log::Log;

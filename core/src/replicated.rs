@@ -24,7 +24,7 @@ pub use session::{Sequence, SessionId};
 use crate::application::{Application, Moment, Timestamp};
 use crate::raft::{self, Raft, ReadTicket, Status};
 use crate::space::Window;
-use crate::{Command, Index, Input, Instant, Machine, NodeId, Output, Position, Rng, Space, Term};
+use crate::{Command, Index, Input, Instant, Machine, NodeId, Output, Position, Rng, Space, Staged, Term};
 use call::{Call, Calls, Stand};
 use clock::Clock;
 use hosted::Limits;

@@ -5,7 +5,7 @@ use super::record::Record;
 use super::role::{State, Status};
 use super::{Raft, ReadTicket};
 use crate::quorum::Slots;
-use crate::{Batch, Command, Index, NodeId, Output, Position, SnapshotId, Space, Term, Write};
+use crate::{Batch, Command, Index, NodeId, Output, Position, SnapshotId, Space, Staged, Term, Write};
 
 /// What the application is told.
 #[derive(Clone, Copy, Debug)]
@@ -58,14 +58,14 @@ impl<C: Command> Event<'_, C> {
 }
 
 /// What is to be done, in numbers.
-pub(crate) enum Plan {
+pub enum Plan {
     Save(Write<Saving>),
     Send { to: usize, sending: Sending },
     Tell(Telling),
 }
 
 #[derive(Clone, Copy)]
-pub(crate) enum Saving {
+pub enum Saving {
     State,
     Append { after: Index, to: Index },
     Restart { to: Index },
@@ -73,7 +73,7 @@ pub(crate) enum Saving {
 }
 
 /// A message in numbers, without the term. Small, since it is moved a few times on its way out.
-pub(crate) enum Sending {
+pub enum Sending {
     Vote { term: Term, last: Position, pre: bool },
     VoteReply { term: Term, granted: bool, pre: bool },
     Append { prev: Position, to: Index, round: Round, answer: bool },
@@ -86,7 +86,7 @@ pub(crate) enum Sending {
     ReadAt { id: u64, index: Index },
 }
 
-pub(crate) enum Telling {
+pub enum Telling {
     Committed { after: Index, to: Index },
     Readable { through: ReadTicket, from: Index },
     Status,
@@ -94,8 +94,10 @@ pub(crate) enum Telling {
     Read { to: NodeId, of: SnapshotId, offset: u64, len: usize },
 }
 
-impl<C: Command, S: Space> Raft<C, S> {
-    pub(crate) fn plan(&mut self) -> Option<Plan> {
+impl<C: Command, S: Space> Staged for Raft<C, S> {
+    type Plan = Plan;
+
+    fn plan(&mut self) -> Option<Plan> {
         if self.ledger.has_unsaved() {
             return Some(Plan::Save(self.plan_save()));
         }
@@ -108,6 +110,19 @@ impl<C: Command, S: Space> Raft<C, S> {
         self.plan_telling()
     }
 
+    fn show(&self, plan: Plan) -> Output<Message<'_, C>, Record<'_, C>, Event<'_, C>> {
+        match plan {
+            Plan::Save(write) => Output::Save(write.map(|saving| self.show_record(saving))),
+            Plan::Send { to, sending } => {
+                let to = self.node(to).unwrap_or(self.config.id);
+                Output::Send { to, message: self.show_message(sending) }
+            }
+            Plan::Tell(telling) => Output::Event(self.show_event(telling)),
+        }
+    }
+}
+
+impl<C: Command, S: Space> Raft<C, S> {
     /// The next record. The one that leaves nothing unsaved closes the epoch.
     fn plan_save(&mut self) -> Write<Saving> {
         let chunk_waits = self.incoming.as_ref().is_some_and(|incoming| !incoming.saved);
@@ -169,17 +184,6 @@ impl<C: Command, S: Space> Raft<C, S> {
             return Some(Plan::Tell(Telling::Readable { through, from }));
         }
         self.plan_read_chunk().map(Plan::Tell)
-    }
-
-    pub(crate) fn show(&self, plan: Plan) -> Output<Message<'_, C>, Record<'_, C>, Event<'_, C>> {
-        match plan {
-            Plan::Save(write) => Output::Save(write.map(|saving| self.show_record(saving))),
-            Plan::Send { to, sending } => {
-                let to = self.node(to).unwrap_or(self.config.id);
-                Output::Send { to, message: self.show_message(sending) }
-            }
-            Plan::Tell(telling) => Output::Event(self.show_event(telling)),
-        }
     }
 
     fn show_record(&self, saving: Saving) -> Record<'_, C> {

@@ -8,7 +8,7 @@ use crate::codec::{Full, Sink, put};
 use crate::raft::output::{Plan as RaftPlan, Telling};
 use crate::raft::{self, Content, Status};
 use crate::space::Window;
-use crate::{Image, Index, Machine, NodeId, Output, Position, SnapshotId, Space};
+use crate::{Image, Index, NodeId, Output, Position, Shown, SnapshotId, Space, Staged};
 use core::fmt;
 
 /// What peers tell each other.
@@ -97,12 +97,8 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize> Imag
     }
 }
 
-/// What a machine hands out.
-type Shown<'a, M> =
-    Output<<M as Machine>::Message<'a>, <M as Machine>::Record<'a>, <M as Machine>::Event<'a>>;
-
 /// What is to be done, in numbers.
-pub(super) enum Plan<A: Application> {
+pub enum Plan<A: Application> {
     Raft(RaftPlan),
     Forward { to: NodeId, from: usize, until: usize },
     Ended { ticket: Ticket, outcome: Outcome<A> },
@@ -111,10 +107,12 @@ pub(super) enum Plan<A: Application> {
     Snapshot,
 }
 
-impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
-    Replicated<A, S, SESSIONS, REPLIES>
+impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize> Staged
+    for Replicated<A, S, SESSIONS, REPLIES>
 {
-    pub(super) fn plan(&mut self) -> Option<Plan<A>> {
+    type Plan = Plan<A>;
+
+    fn plan(&mut self) -> Option<Plan<A>> {
         self.find_route();
         self.propose_calls();
         self.propose_tick();
@@ -143,6 +141,27 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
         self.plan_answer().or_else(|| self.plan_given_up()).or_else(|| self.plan_snapshot())
     }
 
+    fn show(&self, plan: Plan<A>) -> Shown<'_, Self> {
+        match plan {
+            Plan::Raft(plan) => match self.raft.show(plan) {
+                Output::Save(write) => Output::Save(write),
+                Output::Send { to, message } => Output::Send { to, message: Message::Raft(message) },
+                Output::Event(event) => Output::Event(self.show_event(event)),
+            },
+            Plan::Forward { to, from, until } => {
+                Output::Send { to, message: Message::Forward(self.calls.operations(from, until)) }
+            }
+            Plan::Ended { ticket, outcome } => Output::Event(Event::Ended { ticket, outcome }),
+            Plan::Notice(notice) => Output::Event(Event::Notice(notice)),
+            Plan::Loaded => Output::Event(Event::Loaded { at: self.applied }),
+            Plan::Snapshot => Output::Event(Event::Snapshot { at: self.applied, image: self.freeze() }),
+        }
+    }
+}
+
+impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
+    Replicated<A, S, SESSIONS, REPLIES>
+{
     /// What Raft wants done, but for what ends here.
     fn plan_raft(&mut self) -> Option<Plan<A>> {
         loop {
@@ -301,23 +320,6 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
     /// Whether an image is being written, as far as is known.
     pub(super) fn is_imaging(&self) -> bool {
         self.imaging.is_some_and(|(_, since)| self.now < since.after(super::hosted::IMAGE_PATIENCE))
-    }
-
-    pub(super) fn show(&self, plan: Plan<A>) -> Shown<'_, Self> {
-        match plan {
-            Plan::Raft(plan) => match self.raft.show(plan) {
-                Output::Save(write) => Output::Save(write),
-                Output::Send { to, message } => Output::Send { to, message: Message::Raft(message) },
-                Output::Event(event) => Output::Event(self.show_event(event)),
-            },
-            Plan::Forward { to, from, until } => {
-                Output::Send { to, message: Message::Forward(self.calls.operations(from, until)) }
-            }
-            Plan::Ended { ticket, outcome } => Output::Event(Event::Ended { ticket, outcome }),
-            Plan::Notice(notice) => Output::Event(Event::Notice(notice)),
-            Plan::Loaded => Output::Event(Event::Loaded { at: self.applied }),
-            Plan::Snapshot => Output::Event(Event::Snapshot { at: self.applied, image: self.freeze() }),
-        }
     }
 
     fn show_event(&self, event: raft::Event<'_, Stamped<A::Command>>) -> Event<'_, A, S, SESSIONS, REPLIES> {
