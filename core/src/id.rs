@@ -58,6 +58,34 @@ name! {
     /// One of many groups that the same nodes form, each with a log of its own.
     GroupId, "g"
 }
+name! {
+    /// How old a transaction is: a Lamport time, smaller is older. Ties are broken by [`TxId`]. A transaction that is
+    /// tried again keeps it.
+    Age, "a"
+}
+
+/// A transaction: who coordinates it, and which of that node's it is. Never used again.
+///
+/// ```
+/// use quorate::{NodeId, TxId};
+///
+/// let tx = TxId { coordinator: NodeId::new(1), number: 17 };
+/// assert_eq!(tx.to_string(), "n1.17");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct TxId {
+    /// The node that decides.
+    pub coordinator: NodeId,
+    /// That node's own count.
+    pub number: u64,
+}
+
+impl fmt::Display for TxId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.coordinator, self.number)
+    }
+}
 
 impl Index {
     /// The one before, or `None` before the first entry.

@@ -95,12 +95,15 @@ mod id;
 pub mod keyspace;
 #[cfg(feature = "serde")]
 pub mod lock;
+pub mod locks;
 mod machine;
 pub mod quorum;
 pub mod raft;
 #[cfg(feature = "serde")]
 pub mod replicated;
 mod rng;
+#[cfg(all(feature = "alloc", feature = "serde"))]
+pub mod sharded;
 pub mod space;
 mod time;
 
@@ -109,7 +112,7 @@ pub use application::{Application, Both, Either, Moment, Timestamp};
 pub use batch::{Batch, Command};
 pub use durable::{Pending, Receipt, Write};
 pub use host::{Answering, Blank, Done, Errand, Fault, Hosted, Image, Place, Records, SnapshotId, Stored};
-pub use id::{ClusterId, GroupId, Index, NodeId, Position, Term};
+pub use id::{Age, ClusterId, GroupId, Index, NodeId, Position, Term, TxId};
 pub use machine::{Input, Machine, Output, Shown, Staged};
 pub use raft::Raft;
 #[cfg(feature = "serde")]
