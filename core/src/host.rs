@@ -7,17 +7,44 @@
 //! they are answered, so a driver may drop one it cannot run now.
 
 use crate::codec::{Full, Malformed, Sink};
-use crate::{Index, Instant, Machine, NodeId, Position, Term};
+use crate::{GroupId, Index, Instant, Machine, NodeId, Position, Term};
 use core::fmt;
 
 /// A snapshot: the state after the entry at `at` was applied, as `size` bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SnapshotId {
+    /// The log it goes with. Records and messages are of one log and do not say which: there it is the first.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub group: GroupId,
     /// The last entry it covers.
     pub at: Position,
     /// Its length in bytes.
     pub size: u64,
+}
+
+impl SnapshotId {
+    /// A snapshot where there is one log.
+    #[must_use]
+    pub const fn new(at: Position, size: u64) -> Self {
+        Self { group: GroupId::new(0), at, size }
+    }
+
+    /// The same snapshot, of that log.
+    #[must_use]
+    pub const fn in_group(self, group: GroupId) -> Self {
+        Self { group, ..self }
+    }
+}
+
+impl fmt::Debug for SnapshotId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("SnapshotId");
+        if self.group != GroupId::default() {
+            shown.field("group", &self.group);
+        }
+        shown.field("at", &self.at).field("size", &self.size).finish()
+    }
 }
 
 /// Where a record goes.
@@ -25,8 +52,8 @@ pub struct SnapshotId {
 pub enum Place<'a> {
     /// At the end of the log.
     Log,
-    /// At the end of the log; once it is durable, the records before it are no longer needed, nor is any snapshot
-    /// but `keep`.
+    /// At the end of the log; once it is durable, the records of its group before it are no longer needed, nor is any
+    /// snapshot of its group but `keep`.
     Restart {
         /// The snapshot that the log goes on from.
         keep: Option<SnapshotId>,
@@ -62,7 +89,8 @@ impl<'r, I: Iterator<Item = &'r [u8]>> Records for I {
 /// What a store holds when a machine is restored from it.
 #[derive(Clone, Copy, Debug)]
 pub struct Stored<'s, R> {
-    /// The records of the log since the last durable [`Place::Restart`], that one included, in order: [`Records`].
+    /// The records of the log since the last durable [`Place::Restart`], that one included, in order: [`Records`]. Where
+    /// there are many groups, those of each since its own, all in the order they were written.
     pub records: R,
     /// The snapshots, each with how many of its bytes are there.
     pub snapshots: &'s [(SnapshotId, u64)],
@@ -82,6 +110,8 @@ pub trait Image {
 pub enum Errand<'e> {
     /// Write this image beside the log, make it durable, and answer [`Done::Written`].
     Write {
+        /// The log it goes with.
+        group: GroupId,
         /// The last entry it covers.
         at: Position,
         /// The state.
@@ -108,7 +138,7 @@ pub enum Errand<'e> {
 impl fmt::Debug for Errand<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Write { at, .. } => write!(f, "Write({at})"),
+            Self::Write { group, at, .. } => write!(f, "Write({group}, {at})"),
             Self::Read { to, of, offset, len } => write!(f, "Read({to}, {of:?}, {offset}, {len})"),
             Self::Load { of } => write!(f, "Load({of:?})"),
         }
@@ -178,6 +208,13 @@ pub trait Hosted: Machine + Sized {
         let _ = now;
     }
 
+    /// [`restate`](Self::restate) of one group, where one machine keeps many logs. A group that is not there has nothing
+    /// to restate.
+    fn restate_group(&mut self, now: Instant, group: GroupId) {
+        let _ = group;
+        self.restate(now);
+    }
+
     /// Encodes a message.
     ///
     /// # Errors
@@ -198,6 +235,12 @@ pub trait Hosted: Machine + Sized {
 
     /// Where a record goes.
     fn place<'r>(record: &'r Self::Record<'_>) -> Place<'r>;
+
+    /// The log that a record belongs to, where one machine keeps many.
+    fn group(record: &Self::Record<'_>) -> GroupId {
+        let _ = record;
+        GroupId::default()
+    }
 
     /// What an event wants done with a snapshot, if anything.
     fn errand<'e>(event: &'e Self::Event<'_>) -> Option<Errand<'e>>;

@@ -17,7 +17,7 @@ type Service = Replicated<Sum, Space>;
 
 const TERM: Term = Term::new(300);
 const LAST: Position = Position { term: Term::new(2), index: Index::new(5) };
-const SNAPSHOT: SnapshotId = SnapshotId { at: LAST, size: 1000 };
+const SNAPSHOT: SnapshotId = SnapshotId::new(LAST, 1000);
 
 fn round(number: u8) -> Round {
     take_all(&[number]).expect("a small number is one byte")

@@ -45,7 +45,7 @@ fn message<'a>(rng: &mut Rng, entries: &'a [Entry<u64>], bytes: &'a [u8]) -> Mes
     let index = Index::new(number(rng));
     // A round in a message is only made by nodes; through the codec it may be any.
     let round = Round::default();
-    let of = SnapshotId { at: position(rng), size: number(rng) };
+    let of = SnapshotId::new(position(rng), number(rng));
     match rng.below(10) {
         0 => Message::Vote { term, last: position(rng), pre: rng.below(2) == 0 },
         1 => Message::VoteReply { term, granted: rng.below(4) != 0, pre: rng.below(2) == 0 },
@@ -80,16 +80,10 @@ fn live<S: Space>(seed: u64, steps: u64) -> String {
             1 => drop(raft.request(now, Request::Propose(rng.below(100)))),
             2 => drop(raft.request(now, Request::Read)),
             3 if rng.below(3) == 0 => {
-                let of = SnapshotId { at: raft.applied(), size: rng.below(100) };
+                let of = SnapshotId::new(raft.applied(), rng.below(100));
                 drop(raft.request(now, Request::Compact(of)));
             }
-            3 => raft.chunk(
-                now,
-                node(rng.below(5)),
-                SnapshotId { at: position(&mut rng), size: 9 },
-                0,
-                &bytes[..4],
-            ),
+            3 => raft.chunk(now, node(rng.below(5)), SnapshotId::new(position(&mut rng), 9), 0, &bytes[..4]),
             4 => {
                 if let Some(pending) = pending.take() {
                     raft.handle(now, Input::Saved(pending.assert_durable()));
@@ -149,7 +143,7 @@ quickcheck! {
         let mut snapshots = Vec::new();
         let records: Vec<Vec<u8>> = (0..rng.below(8)).map(|_| {
             let entries = entries(&mut rng);
-            let of = SnapshotId { at: position(&mut rng), size: rng.below(9) };
+            let of = SnapshotId::new(position(&mut rng), rng.below(9));
             snapshots.push((of, rng.below(12)));
             let snapshot = (rng.below(3) != 0).then_some(of);
             let (term, vote, after) = (Term::new(rng.below(6)), Some(node(rng.below(4))), Index::new(rng.below(9)));
@@ -186,7 +180,7 @@ fn the_same_seed_gives_the_same_outputs() {
 #[test]
 fn a_snapshot_of_the_last_index_there_is_makes_no_restore_panic() {
     let at = Position { term: Term::new(1), index: Index::new(u64::MAX) };
-    let of = SnapshotId { at, size: 0 };
+    let of = SnapshotId::new(at, 0);
     let entries = Batch::empty();
     let record = Record::Restart { term: at.term, vote: None, snapshot: Some(of), entries };
     let mut bytes = Vec::new();

@@ -40,7 +40,7 @@ fn append(after: u64, entries: &[Entry<u64>]) -> Record<'_, u64> {
 }
 
 fn snapshot(term: u64, index: u64, size: u64) -> SnapshotId {
-    SnapshotId { at: Position { term: Term::new(term), index: Index::new(index) }, size }
+    SnapshotId::new(Position { term: Term::new(term), index: Index::new(index) }, size)
 }
 
 fn restart(of: SnapshotId) -> Record<'static, u64> {

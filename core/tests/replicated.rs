@@ -205,10 +205,10 @@ impl Cluster {
                         self.flying.push((NodeId::new(id), to, bytes));
                     }
                     Output::Event(event) => match Node::errand(&event) {
-                        Some(Errand::Write { at, image }) => {
+                        Some(Errand::Write { at, image, .. }) => {
                             let mut bytes = Vec::new();
                             image.write(&mut bytes).expect("a vector is never full");
-                            let of = SnapshotId { at, size: bytes.len() as u64 };
+                            let of = SnapshotId::new(at, bytes.len() as u64);
                             host.snapshots.push((of, bytes));
                             host.images += 1;
                             host.node.finish(now, quorate::Done::Written(of)).expect("it is kept");
@@ -732,10 +732,10 @@ fn carry_out(node: &mut Node, now: Instant, images: &mut Vec<SnapshotId>) -> usi
             }
             Some(Output::Send { .. }) => {}
             Some(Output::Event(event)) => {
-                if let Some(Errand::Write { at, image }) = Node::errand(&event) {
+                if let Some(Errand::Write { at, image, .. }) = Node::errand(&event) {
                     let mut bytes = Vec::new();
                     image.write(&mut bytes).expect("a vector is never full");
-                    images.push(SnapshotId { at, size: bytes.len() as u64 });
+                    images.push(SnapshotId::new(at, bytes.len() as u64));
                 }
             }
         }

@@ -366,7 +366,7 @@ impl<M: Subject> Live<M> {
 
 fn take_on(errand: Errand<'_>, store: &mut Store, said: &mut Vec<u8>) -> Job {
     match errand {
-        Errand::Write { at, image } => {
+        Errand::Write { at, image, .. } => {
             let mut bytes = Vec::new();
             image.write(&mut bytes).expect("a vector is never full");
             said.extend(&bytes);

@@ -36,7 +36,7 @@ impl Story {
                 2 => story.put_restart::<M>(tape, &mut record),
                 3 => {
                     // Its place is beside the log; in the log it says nothing.
-                    let of = SnapshotId { at: Position::ORIGIN, size: 3 };
+                    let of = SnapshotId::new(Position::ORIGIN, 3);
                     record.push(3);
                     put_all(&mut record, &(of, 0_u64));
                     record.extend(b"\x03abc");
@@ -68,7 +68,7 @@ impl Story {
         let snapshot = tape.flag().then(|| {
             let at = Position { term: Term::new(self.last_term()), index: Index::new(self.last()) };
             let bytes = tape.slice().to_vec();
-            let of = SnapshotId { at, size: bytes.len() as u64 };
+            let of = SnapshotId::new(at, bytes.len() as u64);
             self.store.snapshots = vec![(of, bytes)];
             of
         });

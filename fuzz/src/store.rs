@@ -23,7 +23,7 @@ impl Store {
     }
 
     pub fn write(&mut self, at: Position, bytes: Vec<u8>) -> SnapshotId {
-        let of = SnapshotId { at, size: bytes.len() as u64 };
+        let of = SnapshotId::new(at, bytes.len() as u64);
         self.snapshots.retain(|(other, _)| *other != of);
         self.snapshots.push((of, bytes));
         of

@@ -265,7 +265,7 @@ fn a_snapshot_that_is_being_written_is_waited_for() {
         let disk = Disk::default();
         let node = Node::start(&disk, 4, |_| true);
         let at = Position { term: Term::new(1), index: Index::new(1) };
-        let subject = Subject::Write { at };
+        let subject = Subject::Write { group: quorate::GroupId::new(0), at };
         node.queue.hand_over(&mut Writes::default(), &mut vec![Task { subject, image: vec![7] }]);
         node.queue.close();
         node.closed.wait();
@@ -284,7 +284,7 @@ fn a_record_is_durable_before_what_was_asked_for_after_it() {
         let disk = Disk::default();
         let mut node = Node::start(&disk, 4, |_| true);
         let at = Position { term: Term::new(1), index: Index::new(1) };
-        let subject = Subject::Load { of: quorate::SnapshotId { at, size: 1 } };
+        let subject = Subject::Load { of: quorate::SnapshotId::new(at, 1) };
         node.save();
         node.queue.hand_over(&mut Writes::default(), &mut vec![Task { subject, image: Vec::new() }]);
         let first = node.next().expect("storage goes on");

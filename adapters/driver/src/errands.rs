@@ -1,7 +1,7 @@
 //! Errands about snapshots, owned, on their way to storage and back.
 
 use quorate::codec::Full;
-use quorate::{Done, Errand, NodeId, Position, SnapshotId};
+use quorate::{Done, Errand, GroupId, NodeId, Position, SnapshotId};
 
 use crate::counters::Tally;
 
@@ -13,6 +13,8 @@ const LIMIT: usize = 64;
 pub enum Subject {
     /// Writing the state out.
     Write {
+        /// The log it goes with.
+        group: GroupId,
         /// The last entry it covers.
         at: Position,
     },
@@ -120,7 +122,7 @@ impl Errands {
 impl Subject {
     fn of(errand: &Errand<'_>) -> Self {
         match *errand {
-            Errand::Write { at, .. } => Self::Write { at },
+            Errand::Write { group, at, .. } => Self::Write { group, at },
             Errand::Read { to, of, offset, len } => Self::Read { to, of, offset, len },
             Errand::Load { of } => Self::Load { of },
         }
@@ -131,8 +133,8 @@ impl Finished {
     fn done(&self) -> Option<Done<'_>> {
         match (self.subject, &self.result) {
             (_, Outcome::Missing) => None,
-            (Subject::Write { at }, Outcome::Written { size }) => {
-                Some(Done::Written(SnapshotId { at, size: *size }))
+            (Subject::Write { group, at }, Outcome::Written { size }) => {
+                Some(Done::Written(SnapshotId { group, at, size: *size }))
             }
             (Subject::Read { to, of, offset, len }, Outcome::Bytes(bytes)) if bytes.len() == len => {
                 Some(Done::Read { to, of, offset, bytes })
@@ -167,7 +169,7 @@ mod tests {
     }
 
     fn read(offset: u64) -> Errand<'static> {
-        let of = SnapshotId { at: at(9), size: 1000 };
+        let of = SnapshotId::new(at(9), 1000);
         Errand::Read { to: NodeId::new(2), of, offset, len: 4 }
     }
 
@@ -190,7 +192,9 @@ mod tests {
         let (mut errands, tally) = (Errands::default(), Tally::default());
         let image = Bytes(b"state");
         for index in [1, 2] {
-            errands.take_up(Errand::Write { at: at(index), image: &image }, &tally).expect("it fits");
+            errands
+                .take_up(Errand::Write { group: GroupId::default(), at: at(index), image: &image }, &tally)
+                .expect("it fits");
         }
         assert_eq!((errands.ready.len(), errands.ready[0].image.as_slice()), (1, &b"state"[..]));
         for offset in 0..1000 {

@@ -274,7 +274,7 @@ impl<F: NorFlash> Store for Flash<F> {
     fn write(&mut self, at: Position, image: &dyn Image) -> Result<SnapshotId, F> {
         let size = self.writer.measure(&mut |sink| image.write(sink))?;
         let len = Self::check_len(size.into(), self.options.snapshot_bytes)?;
-        let of = SnapshotId { at, size: size.into() };
+        let of = SnapshotId::new(at, size.into());
         if !self.writer.held.iter().flatten().any(|held| held.of == of && held.is_whole()) {
             self.writing(|writer| writer.put_image(of, len, image))?;
         }

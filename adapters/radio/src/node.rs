@@ -302,7 +302,7 @@ fn take_event<M: Answering, S: Store>(
     tell: &mut impl FnMut(Told<'_, M>),
 ) -> Result<Next, S::Error> {
     match M::errand(&event) {
-        Some(Errand::Write { at, image }) => return store.write(at, image).map(Next::Written),
+        Some(Errand::Write { at, image, .. }) => return store.write(at, image).map(Next::Written),
         Some(Errand::Read { to, of, offset, len }) => return Ok(Next::Read { to, of, offset, len }),
         Some(Errand::Load { of }) => return Ok(Next::Load { of }),
         None => {}

@@ -200,7 +200,7 @@ impl Store {
 
     /// Adds a whole snapshot that is durable.
     pub(crate) fn add_snapshot(&mut self, at: Position, bytes: Vec<u8>) -> SnapshotId {
-        let id = SnapshotId { at, size: bytes.len() as u64 };
+        let id = SnapshotId::new(at, bytes.len() as u64);
         self.snapshots.retain(|snapshot| snapshot.id != id);
         self.snapshots.push(Snapshot { id, durable: bytes.len(), bytes, began: self.issued + 1 });
         id
@@ -231,7 +231,7 @@ impl Job {
     /// The errand, owned.
     pub(crate) fn of(errand: Errand<'_>) -> Self {
         match errand {
-            Errand::Write { at, image } => {
+            Errand::Write { at, image, .. } => {
                 let mut bytes = Vec::new();
                 image.write(&mut bytes).expect("a vector is never full");
                 Self::Write { at, bytes }
@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn pieces_of_a_snapshot_survive_as_far_as_they_were_synced() {
-        let of = SnapshotId { at: Position::ORIGIN, size: 6 };
+        let of = SnapshotId::new(Position::ORIGIN, 6);
         let mut store = Store::default();
         write(&mut store, Place::Snapshot { of, offset: 0, bytes: b"abc" }, b"");
         store.sync(1);

@@ -83,7 +83,7 @@ async fn a_full_disk_stops_the_node_and_loses_nothing() {
 fn a_piece_that_comes_again_is_skipped_as_far_as_it_is_known() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let open = || DiskStorage::open(directory.path(), CLUSTER, ONE, small());
-    let of = SnapshotId { at: Position { term: Term::new(1), index: Index::new(5) }, size: 6 };
+    let of = SnapshotId::new(Position { term: Term::new(1), index: Index::new(5) }, 6);
     let mut storage = open().expect("it opens");
     storage.put_piece(of, 0, b"ab").expect("it is new");
     storage.put_piece(of, 0, b"ab").expect("it is known");

@@ -136,7 +136,7 @@ impl<C: Command + AsRef<[u8]> + for<'a> TryFrom<&'a [u8]>, S: Space> Cluster<C, 
 
     fn compact(&mut self) {
         for at in 0..self.nodes.len() {
-            let of = SnapshotId { at: self.nodes[at].applied(), size: 1 };
+            let of = SnapshotId::new(self.nodes[at].applied(), 1);
             // A follower may be behind what it has compacted already.
             let _ = self.nodes[at].request(self.now, Request::Compact(of));
             self.drain(at);

@@ -174,7 +174,7 @@ fn put_snapshot(of: SnapshotId, sink: &mut dyn Sink) -> Result<(), Full> {
 
 fn take_snapshot(input: &mut &[u8]) -> Result<SnapshotId, Malformed> {
     let [term, index, size] = take_numbers(input)?;
-    Ok(SnapshotId { at: position(term, index), size })
+    Ok(SnapshotId::new(position(term, index), size))
 }
 
 fn put_record<C: Serialize>(record: &Record<'_, C>, sink: &mut dyn Sink) -> Result<(), Full> {

@@ -9,7 +9,7 @@ use crate::codec::{Full, Malformed, Sink, VERSION, put, put_batch, take, take_ba
 use crate::raft::{Config, Raft, Record};
 use crate::rng::mix;
 use crate::{
-    Answering, Done, Errand, Fault, Hosted, Instant, Machine, NodeId, Place, Position, Records, Rng,
+    Answering, Done, Errand, Fault, GroupId, Hosted, Instant, Machine, NodeId, Place, Position, Records, Rng,
     SnapshotId, Space, Stored,
 };
 use core::time::Duration;
@@ -163,7 +163,9 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize> Host
 
     fn errand<'e>(event: &'e Self::Event<'_>) -> Option<Errand<'e>> {
         match event {
-            Event::Snapshot { at, image } => Some(Errand::Write { at: *at, image }),
+            Event::Snapshot { at, image } => {
+                Some(Errand::Write { group: GroupId::default(), at: *at, image })
+            }
             &Event::Load { of } => Some(Errand::Load { of }),
             &Event::Read { to, of, offset, len } => Some(Errand::Read { to, of, offset, len }),
             Event::Ended { .. } | Event::Notice(_) | Event::Loaded { .. } | Event::Status(_) => None,

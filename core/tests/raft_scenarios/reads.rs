@@ -138,11 +138,11 @@ fn a_chunk_waits_until_a_restart_is_durable() {
     let entries: Vec<_> = (1..=20).map(|value| entry(1, value)).collect();
     say(&mut cluster, 1, 2, append(1, Position::ORIGIN, &entries, 20));
     cluster.sync(2);
-    let (now, own) = (cluster.now, SnapshotId { at: at(1, 20), size: 8 });
+    let (now, own) = (cluster.now, SnapshotId::new(at(1, 20), 8));
     cluster.host(2).disk.snapshots.insert(support::key(own), vec![0; 8]);
     cluster.host(2).raft.request(now, Request::Compact(own)).expect("it is here");
     cluster.drain(2);
-    let of = SnapshotId { at: at(1, 90), size: 20 };
+    let of = SnapshotId::new(at(1, 90), 20);
     let chunk = |offset, bytes| Message::Chunk { term: term(1), round: Round::default(), of, offset, bytes };
     say(&mut cluster, 1, 2, chunk(0, &[1; 16]));
     assert!(!cluster.host(2).disk.snapshots.contains_key(&support::key(of)), "the restart is not durable");
@@ -155,7 +155,7 @@ fn a_chunk_waits_until_a_restart_is_durable() {
 #[test]
 fn a_piece_of_a_snapshot_of_a_term_that_was_lost_is_left_alone() {
     for have in [16, 20] {
-        let of = SnapshotId { at: at(2, 90), size: 20 };
+        let of = SnapshotId::new(at(2, 90), 20);
         let ids = [1, 2, 3].map(node);
         let config = quorate::raft::Config::new(ids[0], &ids);
         let no_records = std::iter::empty::<quorate::raft::Record<'_, u64>>();
@@ -184,7 +184,7 @@ fn an_empty_snapshot_brings_a_follower_on() {
 #[test]
 fn a_chunk_that_is_being_saved_is_not_asked_for_again() {
     let mut cluster = Cluster::new(3);
-    let of = SnapshotId { at: at(1, 90), size: 32 };
+    let of = SnapshotId::new(at(1, 90), 32);
     let chunk = || Message::Chunk { term: term(1), round: Round::default(), of, offset: 0, bytes: &[1; 16] };
     let is_have = |flying: &Flying| matches!(flying.message(), Message::Have { offset: 16, .. });
     say(&mut cluster, 1, 2, append(1, Position::ORIGIN, &[], 0));
@@ -204,7 +204,7 @@ fn an_empty_snapshot_is_here_only_when_its_record_is_durable() {
     let mut cluster = Cluster::new(3);
     say(&mut cluster, 1, 2, append(1, Position::ORIGIN, &[entry(1, 1)], 0));
     let earlier = cluster.sync_quietly(2).expect("there is something to save");
-    let of = SnapshotId { at: at(1, 90), size: 0 };
+    let of = SnapshotId::new(at(1, 90), 0);
     say(
         &mut cluster,
         1,

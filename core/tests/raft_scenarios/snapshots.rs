@@ -111,7 +111,7 @@ fn a_late_snapshot_is_answered_and_ignored() {
     say(&mut cluster, 1, 2, append(1, Position::ORIGIN, &entries, 20));
     cluster.sync(2);
     cluster.flying.clear();
-    let of = SnapshotId { at: at(1, 10), size: 16 };
+    let of = SnapshotId::new(at(1, 10), 16);
     let bytes = [0; 16];
     say(
         &mut cluster,
@@ -137,7 +137,7 @@ fn only_what_was_told_is_compacted() {
     cluster.flying.clear();
     let now = cluster.now;
     for at in [at(1, 2), at(1, 9), at(7, 1), at(0, 0)] {
-        let refusal = cluster.host(1).raft.request(now, Request::Compact(SnapshotId { at, size: 8 }));
+        let refusal = cluster.host(1).raft.request(now, Request::Compact(SnapshotId::new(at, 8)));
         assert!(refusal.is_err(), "{at}");
     }
 }
@@ -145,7 +145,7 @@ fn only_what_was_told_is_compacted() {
 #[test]
 fn a_chunk_is_told_when_it_is_durable_and_in_order() {
     let mut cluster = Cluster::new(3);
-    let of = SnapshotId { at: at(1, 10), size: 48 };
+    let of = SnapshotId::new(at(1, 10), 48);
     let bytes = [0; 16];
     let chunk = |cluster: &mut Cluster, offset| {
         let chunk = Message::Chunk { term: term(1), round: Round::default(), of, offset, bytes: &bytes };
@@ -172,7 +172,7 @@ fn a_chunk_is_told_when_it_is_durable_and_in_order() {
 #[test]
 fn nonsense_chunks_are_counted_and_leave_no_trace() {
     let mut cluster = Cluster::new(3);
-    let of = SnapshotId { at: at(1, 10), size: 20 };
+    let of = SnapshotId::new(at(1, 10), 20);
     let bytes = [0_u8; 64];
     let chunk = |offset, len: usize| Message::Chunk {
         term: term(1),

@@ -271,7 +271,7 @@ impl Cluster {
     /// The application has a snapshot of all it was told.
     pub fn compact(&mut self, id: u64, size: u64) -> SnapshotId {
         let (now, at) = (self.now, self.raft(id).applied());
-        let of = SnapshotId { at, size };
+        let of = SnapshotId::new(at, size);
         let host = self.host(id);
         host.disk.snapshots.insert(key(of), (0..size).map(|byte| byte as u8).collect());
         host.raft.request(now, Request::Compact(of)).expect("it is here");
@@ -305,9 +305,8 @@ pub fn restore(
     disk: &Disk,
 ) -> Result<Node, quorate::Fault> {
     let records = disk.records.iter().take(disk.durable).map(Vec::as_slice);
-    let id = |&(index, term, size): &SnapshotIdKey| SnapshotId {
-        at: Position { term: quorate::Term::new(term), index: quorate::Index::new(index) },
-        size,
+    let id = |&(index, term, size): &SnapshotIdKey| {
+        SnapshotId::new(Position { term: quorate::Term::new(term), index: quorate::Index::new(index) }, size)
     };
     let snapshots: Vec<_> = disk.snapshots.iter().map(|(of, bytes)| (id(of), bytes.len() as u64)).collect();
     <Node as Hosted>::restore(settings, seed, now, Stored { records, snapshots: &snapshots })

@@ -359,7 +359,7 @@ fn store<M: Hosted>(disk: &mut Disk, record: &M::Record<'_>) {
 /// Does what has to be done while the machine is lent.
 fn run(disk: &mut Disk, counts: &mut Counts, errand: Errand<'_>) -> Task {
     match errand {
-        Errand::Write { at, image } => {
+        Errand::Write { at, image, .. } => {
             counts.images += 1;
             Task::Written(write_image(disk, at, image))
         }
@@ -374,7 +374,7 @@ fn run(disk: &mut Disk, counts: &mut Counts, errand: Errand<'_>) -> Task {
 fn write_image(disk: &mut Disk, at: Position, image: &dyn quorate::Image) -> SnapshotId {
     let mut counter = Counter::default();
     let counted = image.write(&mut counter).is_ok();
-    let of = SnapshotId { at, size: counter.0 as u64 };
+    let of = SnapshotId::new(at, counter.0 as u64);
     let bytes = disk.snapshot(of);
     bytes.clear();
     let fits = counted && image.write(bytes).is_ok();

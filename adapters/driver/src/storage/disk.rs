@@ -95,13 +95,13 @@ impl From<Error> for StorageError {
 }
 
 const fn to_disk(of: SnapshotId) -> quorate_disk::SnapshotId {
-    let SnapshotId { at: Position { term, index }, size } = of;
+    let SnapshotId { group: _, at: Position { term, index }, size } = of;
     quorate_disk::SnapshotId { term: term.get(), index: index.get(), size }
 }
 
 const fn from_disk(of: quorate_disk::SnapshotId) -> SnapshotId {
     let quorate_disk::SnapshotId { term, index, size } = of;
-    SnapshotId { at: Position { term: Term::new(term), index: Index::new(index) }, size }
+    SnapshotId::new(Position { term: Term::new(term), index: Index::new(index) }, size)
 }
 
 impl std::fmt::Debug for DiskStorage {

@@ -102,8 +102,8 @@ impl<D: Deliver> Worker<'_, D> {
         }
         let Some(Task { subject, image }) = task else { return Ok(()) };
         match subject {
-            Subject::Write { at } => {
-                self.write_snapshot(SnapshotId { at, size: image.len() as u64 }, subject, image)?;
+            Subject::Write { group, at } => {
+                self.write_snapshot(SnapshotId { group, at, size: image.len() as u64 }, subject, image)?;
             }
             Subject::Read { of, offset, len, .. } => self.read(subject, of, offset, len)?,
             Subject::Load { of } => {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use quorate::codec::{self, Full, Malformed, Sink};
 use quorate::durable::{Gated, Ledger};
 use quorate::{
-    Answering, Done, Errand, Fault, Hosted, Image, Index, Input, Instant, Machine, NodeId, Output, Place,
-    Position, Records, SnapshotId, Stored, Term,
+    Answering, Done, Errand, Fault, GroupId, Hosted, Image, Index, Input, Instant, Machine, NodeId, Output,
+    Place, Position, Records, SnapshotId, Stored, Term,
 };
 
 const RESEND: Duration = Duration::from_millis(20);
@@ -331,7 +331,9 @@ impl Hosted for Adder {
 
     fn errand<'e>(event: &'e Event<'_>) -> Option<Errand<'e>> {
         match event {
-            Event::Snapshot(at, sums) => Some(Errand::Write { at: *at, image: *sums }),
+            Event::Snapshot(at, sums) => {
+                Some(Errand::Write { group: GroupId::default(), at: *at, image: *sums })
+            }
             Event::Read(of) => {
                 Some(Errand::Read { to: NodeId::new(0), of: *of, offset: 0, len: of.size as usize })
             }
@@ -382,7 +384,7 @@ impl Record {
             let (of, sequence, total): (u64, u64, u64) = codec::take(&mut bytes)?;
             sums.push(Sum { of: NodeId::new(of), sequence, total });
         }
-        Ok(Self::Restart { keep: SnapshotId { at, size: b }, sums })
+        Ok(Self::Restart { keep: SnapshotId::new(at, b), sums })
     }
 }
 

@@ -166,7 +166,7 @@ pub(super) fn take_keep(bytes: &[u8; KEEP_BYTES]) -> Option<SnapshotId> {
     let mut numbers = rest.as_chunks::<8>().0.iter().map(|number| u64::from_le_bytes(*number));
     let (term, index, size) = (numbers.next()?, numbers.next()?, numbers.next()?);
     let at = Position { term: quorate::Term::new(term), index: quorate::Index::new(index) };
-    (first == 1).then_some(SnapshotId { at, size })
+    (first == 1).then_some(SnapshotId::new(at, size))
 }
 
 /// The fields of a header, one after the other.
@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn what_to_keep_is_read_as_it_was_written() {
         let at = Position { term: quorate::Term::new(3), index: quorate::Index::new(70) };
-        for keep in [None, Some(SnapshotId { at, size: 900 })] {
+        for keep in [None, Some(SnapshotId::new(at, 900))] {
             assert_eq!(take_keep(&keep_bytes(keep)), keep);
         }
     }

@@ -111,5 +111,5 @@ impl Image for Content {
 
 /// A snapshot's name.
 pub fn snapshot(index: u64, size: u64) -> SnapshotId {
-    SnapshotId { at: Position { term: Term::new(1), index: Index::new(index) }, size }
+    SnapshotId::new(Position { term: Term::new(1), index: Index::new(index) }, size)
 }
