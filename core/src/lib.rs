@@ -106,6 +106,7 @@ mod rng;
 pub mod sharded;
 pub mod space;
 mod time;
+pub mod two_phase;
 
 #[cfg(feature = "serde")]
 pub use application::{Application, Both, Either, Moment, Timestamp};

@@ -53,6 +53,12 @@ impl Slots {
         Self(self.0 & other.0)
     }
 
+    /// The slots that are not in the other.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// The slots of either.
     #[must_use]
     pub const fn or(self, other: Self) -> Self {

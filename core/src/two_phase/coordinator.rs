@@ -1,0 +1,879 @@
+//! The coordinator: asks all, decides, and tells until all have heard.
+
+use super::live::Live;
+use super::message::{Message, Parties, Promise, Vote};
+use super::record::{Record, Restate, Restated};
+use super::transaction::{Part, Parts, Transaction};
+use super::{Config, Counters};
+use crate::durable::{Ledger, Mark};
+use crate::quorum::Slots;
+use crate::space::{List, Window};
+use crate::{
+    Age, Batch, Command, Fault, Input, Instant, Machine, NodeId, Output, Space, Staged, TxId, Write,
+};
+
+/// How many transactions a record of their numbers lets begin.
+const NUMBERS: u64 = 1 << 20;
+
+/// The coordinator of the transactions that begin at this node: up to `S::CALLS` at a time, of up to `S::PEERS` parts.
+///
+/// ```
+/// use quorate::two_phase::{Config, Coordinator, Request, Transaction};
+/// use quorate::{Instant, Machine, NodeId, Output, space::Fixed};
+///
+/// let nodes = [1, 2, 3].map(NodeId::new);
+/// let mut coordinator = Coordinator::<u32, Fixed<3, 8>>::new(Config::new(nodes[0], &nodes), 7, Instant::default())?;
+/// let transfer = Transaction::of([(nodes[1], 5), (nodes[2], 7)]).expect("two nodes");
+/// coordinator.request(Instant::default(), Request::Begin(transfer)).expect("there is room");
+///
+/// // Nothing is sent before it is durable that the transaction's number is never used again.
+/// let Some(Output::Save(write)) = coordinator.poll() else { panic!() };
+/// assert!(coordinator.poll().is_none());
+/// # let _ = write;
+/// # Ok::<(), quorate::Fault>(())
+/// ```
+#[derive(Debug)]
+pub struct Coordinator<W: Command, S: Space> {
+    config: Config<S>,
+    now: Instant,
+    ledger: Ledger,
+    /// The largest age of any transaction that was heard of.
+    latest: Age,
+    /// The next transaction is this many times `S::CALLS`, and its place.
+    count: u64,
+    /// Up to where a record says that numbers are used.
+    numbered: u64,
+    /// The epoch of that record.
+    numbered_mark: Mark,
+    is_numbering: bool,
+    /// All below have ended.
+    floor: u64,
+    live: Live<Underway<W, S>, S>,
+    /// Places that are free again.
+    spare: S::Calls<usize>,
+    /// Decided, and not handed out to be saved yet.
+    unsaved: S::Calls<usize>,
+    /// Handed out, and not durable yet; in order.
+    deciding: S::Calls<(usize, Mark)>,
+    /// Over, which is saved with what is saved next: forgetting it costs only time.
+    over: S::Calls<TxId>,
+    /// Records since the last restart.
+    records: u64,
+    replies: S::Calls<(NodeId, Reply)>,
+    contradicted: S::Calls<(TxId, NodeId)>,
+    /// How many cancellations were taken up, and of how many of these the application was told.
+    cancelled: u64,
+    told: u64,
+    /// When to look who has not answered.
+    look: Option<Instant>,
+    counters: Counters,
+}
+
+/// A transaction under way.
+#[derive(Debug)]
+struct Underway<W: Command, S: Space> {
+    stage: Stage,
+    age: Age,
+    parts: Parts<W, S>,
+    begun: Instant,
+    /// When something was last said.
+    said: Instant,
+    /// To whom there is something to say.
+    due: Slots,
+    /// What the application is to be told.
+    outcome: Option<Outcome>,
+    /// The application knows how it ended, or that this is not known.
+    is_told: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    /// All are asked; these have said that they can.
+    Voting { yes: Slots, readers: Slots },
+    /// The only one was asked to do it at once.
+    Delegated,
+    /// It is decided that all do it, once that is durable.
+    Deciding { yes: Slots },
+    /// It is decided; `open` have not said that they did it.
+    Ending { commit: bool, open: Slots, is_recorded: bool },
+}
+
+/// What may be asked of a coordinator.
+#[derive(Debug)]
+pub enum Request<W: Command, S: Space> {
+    /// Bring this about: all of it, or nothing.
+    Begin(Transaction<W, S>),
+    /// Give a transaction up, if it is not decided.
+    Cancel(TxId),
+}
+
+/// A request that was taken up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Ticket {
+    /// The transaction that it is.
+    Begun(TxId),
+    /// The number of a cancellation.
+    Cancelled(u64),
+}
+
+/// A request that was not taken up.
+#[derive(Debug)]
+pub struct Refusal<W: Command, S: Space> {
+    /// What was asked.
+    pub request: Request<W, S>,
+    /// Why not.
+    pub reason: Reason,
+}
+
+/// Why a request was not taken up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Too many are under way: wait for one to end.
+    Busy,
+    /// This node takes part in no transactions of this cluster.
+    Stranger(NodeId),
+    /// The work of one node weighs more than a message may.
+    TooLarge {
+        /// How much it may weigh.
+        limit: usize,
+    },
+    /// There is no such transaction under way here.
+    Unknown,
+    /// It is decided already.
+    Decided,
+}
+
+/// How a transaction ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All do it.
+    Committed,
+    /// Nobody does it.
+    Aborted(Cause),
+    /// The only node that writes was told to do it, and has not said whether it did. It does it at most once.
+    Unknown,
+}
+
+/// Why nobody does it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// This node said that it cannot.
+    Refused(NodeId),
+    /// Not all had answered in time.
+    TimedOut,
+    /// It was in the way of an older one. Tried again with its age, it gets older than all others in time.
+    Wounded,
+    /// It was given up by whoever had asked for it.
+    Cancelled,
+}
+
+/// What the application of a coordinator is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A transaction ended.
+    Ended {
+        /// Which.
+        tx: TxId,
+        /// How old it is, to try it again with.
+        age: Age,
+        /// How.
+        outcome: Outcome,
+    },
+    /// The transaction of a cancellation was given up; that it ended is told besides.
+    Cancelled {
+        /// The cancellation.
+        number: u64,
+    },
+    /// This node did not do what was decided: an operator had settled it otherwise. What it holds contradicts the others.
+    Contradicted {
+        /// The transaction.
+        tx: TxId,
+        /// The node.
+        by: NodeId,
+    },
+}
+
+/// An answer about a transaction that is not under way, or not as whoever asks believes.
+#[derive(Clone, Copy, Debug)]
+struct Reply {
+    tx: TxId,
+    commit: bool,
+    of: Promise,
+}
+
+/// What is to be done, in numbers.
+#[doc(hidden)]
+#[derive(Debug)]
+pub enum Plan {
+    #[doc(hidden)]
+    Save(Write<Saving>),
+    #[doc(hidden)]
+    Say { at: usize, part: usize },
+    #[doc(hidden)]
+    Answer { to: NodeId, tx: TxId, commit: bool, of: Promise },
+    #[doc(hidden)]
+    Tell(Event),
+}
+
+/// Which record.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub enum Saving {
+    #[doc(hidden)]
+    Numbered,
+    #[doc(hidden)]
+    Committed(usize),
+    #[doc(hidden)]
+    Ended(TxId),
+    #[doc(hidden)]
+    Restart,
+}
+
+impl<W: Command, S: Space> Coordinator<W, S> {
+    /// A new coordinator. `seed` must differ from life to life.
+    ///
+    /// # Errors
+    /// The settings make no sense.
+    pub fn new(config: Config<S>, seed: u64, now: Instant) -> Result<Self, Fault> {
+        let mut coordinator = Self::blank(config, now);
+        coordinator.begin_life(seed)?;
+        Ok(coordinator)
+    }
+
+    /// One that has not been told yet what its store holds.
+    pub(super) fn blank(config: Config<S>, now: Instant) -> Self {
+        let ledger = Ledger::new(0);
+        Self {
+            config,
+            now,
+            latest: Age::default(),
+            count: 0,
+            numbered: 0,
+            numbered_mark: ledger.mark(),
+            is_numbering: false,
+            floor: 0,
+            live: Live::default(),
+            spare: Default::default(),
+            unsaved: Default::default(),
+            deciding: Default::default(),
+            over: Default::default(),
+            records: 0,
+            replies: Default::default(),
+            contradicted: Default::default(),
+            cancelled: 0,
+            told: 0,
+            look: None,
+            counters: Counters::default(),
+            ledger,
+        }
+    }
+
+    /// Takes in what the next record says.
+    pub(super) fn replay(&mut self, record: Record<'_, W>) -> Result<(), Fault> {
+        self.records += 1;
+        match record {
+            Record::Numbered { through } => self.numbered = self.numbered.max(through),
+            Record::Committed { tx, parties } => self.replay_committed(tx, parties)?,
+            Record::Ended { tx } => {
+                if let Some(at) = self.live.find(tx) {
+                    self.live.remove(at);
+                }
+            }
+            Record::Restart(records) => {
+                (self.live, self.records) = (Live::default(), 1);
+                let mut replayed = Ok(());
+                records.for_each(&mut |record| {
+                    if replayed.is_ok() {
+                        replayed = match record {
+                            Record::Restart(_) => Err(crate::codec::Malformed::Content.into()),
+                            record => self.replay(record),
+                        };
+                    }
+                });
+                replayed?;
+                self.records = 1;
+            }
+            Record::Promised { .. }
+            | Record::Refused { .. }
+            | Record::Kept { .. }
+            | Record::Forced { .. }
+            | Record::Past { .. } => return Err(Fault::Settings("the store is a participant's")),
+        }
+        Ok(())
+    }
+
+    fn replay_committed(&mut self, tx: TxId, parties: Parties<'_>) -> Result<(), Fault> {
+        if tx.coordinator != self.config.id {
+            return Err(Fault::Settings("the store is another coordinator's"));
+        }
+        let (mut parts, mut fits) = (S::Table::default(), true);
+        parties.each(&mut |node, promise| fits &= parts.push(Part { node, work: None, promise }).is_ok());
+        let parts = Parts(parts);
+        let all = parts.all();
+        let entry = Underway {
+            stage: Stage::Ending { commit: true, open: all, is_recorded: true },
+            age: Age::default(),
+            parts,
+            begun: self.now,
+            said: self.now,
+            due: all,
+            outcome: None,
+            is_told: true,
+        };
+        if self.live.find(tx).is_none() {
+            fits &= self.live.insert(tx, entry).is_ok();
+        }
+        if fits {
+            Ok(())
+        } else {
+            Err(Fault::Settings("fewer calls or peers than the store's records are of"))
+        }
+    }
+
+    /// All records were taken in: what was decided and not heard by all is told again.
+    pub(super) fn begin_life(&mut self, seed: u64) -> Result<(), Fault> {
+        self.config.check()?;
+        self.ledger = Ledger::new(self.config.brand(seed, [self.numbered, self.records], self.now));
+        (self.numbered_mark, self.floor) = (self.ledger.mark(), self.numbered);
+        // From 1 on: a participant that has done nothing has done all up to 0.
+        self.count = self.numbered.div_ceil(S::CALLS as u64).max(1);
+        for at in 0..self.live.places() {
+            match self.live.get(at) {
+                Some((tx, _)) => {
+                    self.floor = self.floor.min(tx.number);
+                    self.live.rouse(at);
+                }
+                None => self.free(at),
+            }
+        }
+        self.look = (self.live.len() > 0).then_some(self.now);
+        Ok(())
+    }
+
+    /// What was dropped so far.
+    #[must_use]
+    pub const fn counters(&self) -> Counters {
+        Counters { foreign_receipts: self.ledger.foreign(), ..self.counters }
+    }
+
+    /// The transactions under way, each with whether it is decided.
+    pub fn transactions(&self) -> impl Iterator<Item = (TxId, bool)> {
+        self.live.iter().map(|(tx, entry)| match entry.stage {
+            Stage::Voting { .. } | Stage::Delegated => (tx, false),
+            Stage::Deciding { .. } | Stage::Ending { .. } => (tx, true),
+        })
+    }
+
+    /// What tells this life of this machine from others.
+    pub(super) const fn life(&self) -> u64 {
+        self.ledger.brand()
+    }
+
+    fn free(&mut self, at: usize) {
+        let freed = self.spare.push_back(at);
+        assert!(freed.is_ok(), "a place is free once");
+    }
+
+    fn refuse(&self, request: &Request<W, S>) -> Option<Reason> {
+        match request {
+            Request::Begin(transaction) => {
+                let limit = self.config.work_bytes;
+                if self.live.is_full() {
+                    return Some(Reason::Busy);
+                }
+                transaction.parts().find_map(|(node, work)| {
+                    let is_stranger = !self.config.nodes.contains(&node);
+                    let stranger = is_stranger.then_some(Reason::Stranger(node));
+                    stranger.or((work.weight() > limit).then_some(Reason::TooLarge { limit }))
+                })
+            }
+            Request::Cancel(tx) => match self.live.find(*tx).and_then(|at| self.live.get(at)) {
+                None => Some(Reason::Unknown),
+                Some((_, entry)) => match entry.stage {
+                    Stage::Voting { .. } => None,
+                    Stage::Delegated | Stage::Deciding { .. } | Stage::Ending { .. } => Some(Reason::Decided),
+                },
+            },
+        }
+    }
+
+    fn begin(&mut self, transaction: Transaction<W, S>) -> TxId {
+        let at = self.spare.pop_front().unwrap_or(self.live.places());
+        let calls = S::CALLS as u64;
+        let number = self.count * calls + at as u64;
+        self.count += 1;
+        if self.count * calls > self.numbered {
+            self.numbered = (self.count + NUMBERS) * calls;
+            self.is_numbering = true;
+            self.numbered_mark = self.ledger.stage();
+        }
+        if self.live.len() == 0 {
+            self.floor = number;
+        }
+        let Transaction { age, parts } = transaction;
+        let age = age.unwrap_or(self.latest.next());
+        self.latest = self.latest.max(age);
+        let tx = TxId { coordinator: self.config.id, number };
+        let stage = match parts.0.len() {
+            1 => Stage::Delegated,
+            _ => Stage::Voting { yes: Slots::NONE, readers: Slots::NONE },
+        };
+        let (due, now) = (parts.all(), self.now);
+        let entry = Underway { stage, age, parts, begun: now, said: now, due, outcome: None, is_told: false };
+        let placed = self.live.insert(tx, entry);
+        assert!(placed.is_ok_and(|placed| placed == at), "the place is free, and the number's own");
+        self.live.rouse(at);
+        let look = self.now.after(self.config.resend.min(self.config.vote_timeout));
+        self.look = self.look.or(Some(look));
+        tx
+    }
+
+    fn on_vote(&mut self, from: NodeId, tx: TxId, vote: Vote, latest: Age) {
+        self.latest = self.latest.max(latest);
+        let of = match vote {
+            Vote::Yes(promise) => promise,
+            Vote::ReadOnly | Vote::No => Promise::ANY,
+        };
+        let Some(at) = self.live.find(tx) else {
+            // Presumed abort: what is not remembered was never decided, or this yes was not asked for.
+            if vote != Vote::No {
+                self.answer(from, Reply { tx, commit: false, of });
+            }
+            return;
+        };
+        let Some((_, entry)) = self.live.get_mut(at) else { return };
+        let Some(part) = entry.parts.of(from) else {
+            self.counters.nonsense += 1;
+            return self.answer(from, Reply { tx, commit: false, of });
+        };
+        match (entry.stage, vote) {
+            (Stage::Voting { .. } | Stage::Delegated, Vote::No) => {
+                self.abort(at, Cause::Refused(from));
+                self.forget(at, part);
+            }
+            (Stage::Voting { yes, .. }, Vote::Yes(promise)) => {
+                // One that promises anew has lost its first promise.
+                let is_anew = yes.contains(part) && entry.parts.promise(part) != promise;
+                entry.parts.keep(part, promise);
+                if is_anew { self.abort(at, Cause::Refused(from)) } else { self.on_can(at, part, false) }
+            }
+            (Stage::Voting { .. }, Vote::ReadOnly) => self.on_can(at, part, true),
+            (Stage::Delegated, Vote::Yes(promise)) => {
+                // It would not do it at once, and waits to be told: nobody else has to agree.
+                entry.parts.keep(part, promise);
+                self.end(at, true, Slots::first(1), false);
+            }
+            (Stage::Delegated, Vote::ReadOnly) => self.end(at, true, Slots::NONE, false),
+            (Stage::Deciding { .. } | Stage::Ending { .. }, Vote::Yes(promise)) => {
+                self.repeat(at, part, from, promise)
+            }
+            (Stage::Ending { commit, .. }, Vote::ReadOnly) => self.answer(from, Reply { tx, commit, of }),
+            (Stage::Deciding { .. }, Vote::ReadOnly)
+            | (Stage::Deciding { .. } | Stage::Ending { .. }, Vote::No) => {}
+        }
+    }
+
+    /// A participant can do its part.
+    fn on_can(&mut self, at: usize, part: usize, reads: bool) {
+        let Some((_, entry)) = self.live.get_mut(at) else { return };
+        let Stage::Voting { mut yes, mut readers } = entry.stage else { return };
+        if reads { &mut readers } else { &mut yes }.insert(part);
+        entry.stage = Stage::Voting { yes, readers };
+        if yes.or(readers) != entry.parts.all() {
+            return;
+        }
+        match yes.len() {
+            // One that writes can be told at once: it alone could do anything else.
+            0 | 1 => self.end(at, true, yes, false),
+            _ => {
+                entry.stage = Stage::Deciding { yes };
+                entry.due = Slots::NONE;
+                self.ledger.stage();
+                let fits = self.unsaved.push_back(at).is_ok();
+                assert!(fits, "a transaction is decided once");
+            }
+        }
+    }
+
+    /// One that promised asks how it ended, or says again that it can.
+    fn repeat(&mut self, at: usize, part: usize, from: NodeId, promise: Promise) {
+        let Some((tx, entry)) = self.live.get_mut(at) else { return };
+        let is_it = entry.parts.promise(part) == promise;
+        match entry.stage {
+            Stage::Ending { commit, .. } if is_it || !commit => {
+                self.answer(from, Reply { tx, commit, of: promise });
+            }
+            // It was asked again by a message that was late: the promise that counts is another.
+            Stage::Deciding { .. } | Stage::Ending { .. } if !is_it => {
+                self.answer(from, Reply { tx, commit: false, of: promise });
+            }
+            Stage::Voting { .. } | Stage::Delegated | Stage::Deciding { .. } | Stage::Ending { .. } => {}
+        }
+    }
+
+    fn on_done(&mut self, from: NodeId, tx: TxId, did: bool) {
+        let Some(at) = self.live.find(tx) else { return };
+        let Some((_, entry)) = self.live.get_mut(at) else { return };
+        let Some(part) = entry.parts.of(from) else {
+            self.counters.nonsense += 1;
+            return;
+        };
+        match entry.stage {
+            Stage::Delegated if did => self.end(at, true, Slots::NONE, false),
+            Stage::Delegated => self.abort(at, Cause::Refused(from)),
+            Stage::Ending { commit: true, mut open, is_recorded } => {
+                let is_news = open.contains(part);
+                open.remove(part);
+                entry.due.remove(part);
+                entry.stage = Stage::Ending { commit: true, open, is_recorded };
+                if open.is_empty() {
+                    self.tell(at, Outcome::Committed);
+                }
+                if is_news && !did {
+                    self.counters.contradictions += 1;
+                    // One that finds no room is counted all the same.
+                    let _ = self.contradicted.push_back((tx, from));
+                }
+                self.live.rouse(at);
+            }
+            Stage::Voting { .. } | Stage::Deciding { .. } => self.counters.nonsense += 1,
+            Stage::Ending { commit: false, .. } => {}
+        }
+    }
+
+    fn on_ask(&mut self, from: NodeId, tx: TxId, of: Promise) {
+        let Some(at) = self.live.find(tx) else {
+            return self.answer(from, Reply { tx, commit: false, of });
+        };
+        match self.live.get(at).and_then(|(_, entry)| entry.parts.of(from)) {
+            Some(part) => self.repeat(at, part, from, of),
+            None => self.counters.nonsense += 1,
+        }
+    }
+
+    fn on_wound(&mut self, from: NodeId, tx: TxId) {
+        let entry = self.live.find(tx).and_then(|at| self.live.get(at).map(|(_, entry)| (at, entry)));
+        match entry {
+            Some((_, entry)) if entry.parts.of(from).is_none() => self.counters.nonsense += 1,
+            Some((at, Underway { stage: Stage::Voting { .. }, .. })) => self.abort(at, Cause::Wounded),
+            Some(_) | None => {}
+        }
+    }
+
+    fn on_saved(&mut self) {
+        while let Some(&(at, mark)) = self.deciding.get(0)
+            && self.ledger.is_durable(mark)
+        {
+            self.deciding.pop_front();
+            let Some((_, entry)) = self.live.get(at) else { continue };
+            let Stage::Deciding { yes } = entry.stage else { continue };
+            self.end(at, true, yes, true);
+        }
+    }
+
+    /// Nobody does it. What is not recorded was never decided: nothing need be saved, and nobody need answer.
+    fn abort(&mut self, at: usize, cause: Cause) {
+        self.tell(at, Outcome::Aborted(cause));
+        self.end(at, false, Slots::NONE, false);
+    }
+
+    /// It is decided: tells all, and waits for those who wrote.
+    fn end(&mut self, at: usize, commit: bool, open: Slots, is_recorded: bool) {
+        let Some((_, entry)) = self.live.get_mut(at) else { return };
+        let is_known = matches!(entry.stage, Stage::Delegated) && open.is_empty();
+        entry.stage = Stage::Ending { commit, open, is_recorded };
+        // Who was the only one and has answered knows.
+        entry.due = if is_known { Slots::NONE } else { entry.parts.all() };
+        if commit && (is_recorded || open.is_empty()) {
+            self.tell(at, Outcome::Committed);
+        }
+        self.live.rouse(at);
+    }
+
+    /// There is nothing more to say to a participant.
+    fn forget(&mut self, at: usize, part: usize) {
+        if let Some((_, entry)) = self.live.get_mut(at) {
+            entry.due.remove(part);
+        }
+    }
+
+    fn tell(&mut self, at: usize, outcome: Outcome) {
+        if let Some((_, entry)) = self.live.get_mut(at)
+            && !core::mem::replace(&mut entry.is_told, true)
+        {
+            entry.outcome = Some(outcome);
+        }
+    }
+
+    /// One that finds no room asks again.
+    fn answer(&mut self, to: NodeId, reply: Reply) {
+        if self.replies.push_back((to, reply)).is_err() {
+            self.counters.unanswered += 1;
+        }
+    }
+
+    /// Says again what may have been lost, and gives up what takes too long.
+    fn on_look(&mut self) {
+        let Config { resend, vote_timeout, .. } = self.config;
+        self.floor = self.count * S::CALLS as u64;
+        for at in 0..self.live.places() {
+            let Some((tx, entry)) = self.live.get_mut(at) else { continue };
+            self.floor = self.floor.min(tx.number);
+            let is_late = entry.begun.after(vote_timeout) <= self.now;
+            if entry.said.after(resend) <= self.now {
+                entry.due = match entry.stage {
+                    Stage::Voting { yes, readers } => entry.parts.all().without(yes.or(readers)),
+                    Stage::Delegated => entry.parts.all(),
+                    Stage::Deciding { .. } => Slots::NONE,
+                    Stage::Ending { open, .. } => entry.due.or(open),
+                };
+            }
+            match entry.stage {
+                Stage::Voting { .. } if is_late => self.abort(at, Cause::TimedOut),
+                Stage::Delegated | Stage::Ending { .. } if is_late => self.tell(at, Outcome::Unknown),
+                Stage::Voting { .. } | Stage::Delegated | Stage::Deciding { .. } | Stage::Ending { .. } => {}
+            }
+            self.live.rouse(at);
+        }
+        self.look = (self.live.len() > 0).then(|| self.now.after(resend.min(vote_timeout)));
+    }
+
+    fn plan_save(&mut self) -> Option<Plan> {
+        if !self.ledger.has_unsaved() {
+            return None;
+        }
+        let saving = if self.records > 4 * S::CALLS as u64 {
+            Saving::Restart
+        } else if let Some(tx) = self.over.pop_front() {
+            Saving::Ended(tx)
+        } else if core::mem::take(&mut self.is_numbering) {
+            Saving::Numbered
+        } else {
+            Saving::Committed(self.decided()?)
+        };
+        self.records += 1;
+        if let Saving::Restart = saving {
+            (self.is_numbering, self.records) = (false, 1);
+            while self.over.pop_front().is_some() {}
+            while self.decided().is_some() {}
+        }
+        let closes = self.over.is_empty() && !self.is_numbering && self.unsaved.is_empty();
+        Some(Plan::Save(self.ledger.write(saving, closes)))
+    }
+
+    /// The next decision to be saved: it counts once it is durable.
+    fn decided(&mut self) -> Option<usize> {
+        let at = self.unsaved.pop_front()?;
+        let waits = self.deciding.push_back((at, self.ledger.mark())).is_ok();
+        assert!(waits, "a transaction is decided once");
+        Some(at)
+    }
+
+    /// What the transaction here wants said, if anything.
+    fn plan_at(&mut self, at: usize) -> Option<Plan> {
+        let now = self.now;
+        let (tx, entry) = self.live.get_mut(at)?;
+        if let Some(outcome) = entry.outcome.take() {
+            return Some(Plan::Tell(Event::Ended { tx, age: entry.age, outcome }));
+        }
+        let part = entry.due.round_from(0)?;
+        entry.due.remove(part);
+        entry.said = now;
+        Some(Plan::Say { at, part })
+    }
+
+    /// Forgets a transaction if it is over.
+    fn settle(&mut self, at: usize) {
+        let Some((_, entry)) = self.live.get(at) else { return };
+        let Stage::Ending { open, is_recorded, .. } = entry.stage else { return };
+        if !open.is_empty() {
+            return;
+        }
+        let Some((tx, _)) = self.live.remove(at) else { return };
+        self.free(at);
+        if is_recorded {
+            // Saved with what is saved next; if that takes too long, for its own sake.
+            let fits = self.over.push_back(tx).is_ok();
+            assert!(fits, "what is over is saved before there is too much of it");
+            if self.over.len() == S::CALLS {
+                self.ledger.stage();
+            }
+        }
+    }
+
+    fn assert_invariants(&self) {
+        assert!(self.live.len() <= S::CALLS, "no more is under way than there is room for");
+        assert!(self.floor <= self.count * S::CALLS as u64, "only what has begun has ended");
+        assert!(self.unsaved.is_empty() || self.ledger.has_unsaved(), "what is decided is about to be saved");
+    }
+}
+
+impl<W: Command, S: Space> Machine for Coordinator<W, S> {
+    type Request = Request<W, S>;
+    type Ticket = Ticket;
+    type Refusal = Refusal<W, S>;
+    type Message<'a> = Message<'a, W>;
+    type Record<'a> = Record<'a, W>;
+    type Event<'a> = Event;
+
+    fn request(&mut self, now: Instant, request: Request<W, S>) -> Result<Ticket, Refusal<W, S>> {
+        self.now = self.now.max(now);
+        if let Some(reason) = self.refuse(&request) {
+            return Err(Refusal { request, reason });
+        }
+        let ticket = match request {
+            Request::Begin(transaction) => Ticket::Begun(self.begin(transaction)),
+            Request::Cancel(tx) => {
+                if let Some(at) = self.live.find(tx) {
+                    self.abort(at, Cause::Cancelled);
+                }
+                self.cancelled += 1;
+                Ticket::Cancelled(self.cancelled)
+            }
+        };
+        self.assert_invariants();
+        Ok(ticket)
+    }
+
+    fn handle(&mut self, now: Instant, input: Input<Message<'_, W>>) {
+        self.now = self.now.max(now);
+        match input {
+            Input::Message { from, .. } if !self.config.nodes.contains(&from) => self.counters.strangers += 1,
+            Input::Message { message, .. } if message.tx().coordinator != self.config.id => {
+                self.counters.nonsense += 1;
+            }
+            Input::Message { from, message } => match message {
+                Message::Vote { tx, vote, latest } => self.on_vote(from, tx, vote, latest),
+                Message::Done { tx, commit } => self.on_done(from, tx, commit),
+                Message::Ask { tx, of } => self.on_ask(from, tx, of),
+                Message::Wound { tx } => self.on_wound(from, tx),
+                Message::Prepare { .. } | Message::Decision { .. } => self.counters.nonsense += 1,
+            },
+            Input::Saved(receipt) => {
+                if self.ledger.accept(receipt) {
+                    self.on_saved();
+                }
+            }
+            Input::Wake => {
+                if self.look.is_some_and(|look| look <= self.now) {
+                    self.on_look();
+                }
+            }
+        }
+        self.assert_invariants();
+    }
+
+    fn poll(&mut self) -> Option<Output<Message<'_, W>, Record<'_, W>, Event>> {
+        let plan = self.plan()?;
+        Some(self.show(plan))
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.look
+    }
+}
+
+impl<W: Command, S: Space> Staged for Coordinator<W, S> {
+    type Plan = Plan;
+
+    fn plan(&mut self) -> Option<Plan> {
+        if let Some(plan) = self.plan_save() {
+            return Some(plan);
+        }
+        if let Some((to, Reply { tx, commit, of })) = self.replies.pop_front() {
+            return Some(Plan::Answer { to, tx, commit, of });
+        }
+        if let Some((tx, by)) = self.contradicted.pop_front() {
+            return Some(Plan::Tell(Event::Contradicted { tx, by }));
+        }
+        if self.told < self.cancelled {
+            self.told += 1;
+            return Some(Plan::Tell(Event::Cancelled { number: self.told }));
+        }
+        // A number is used by nobody else once it is durable that it may be used.
+        if !self.ledger.is_durable(self.numbered_mark) {
+            return None;
+        }
+        while let Some(at) = self.live.ready() {
+            if let Some(plan) = self.plan_at(at) {
+                return Some(plan);
+            }
+            self.live.rest();
+            self.settle(at);
+        }
+        // What is over may have to be saved by now.
+        self.plan_save()
+    }
+
+    fn show(&self, plan: Plan) -> Output<Message<'_, W>, Record<'_, W>, Event> {
+        match plan {
+            Plan::Save(write) => Output::Save(write.map(|saving| self.record(saving))),
+            Plan::Say { at, part } => self.say(at, part),
+            Plan::Answer { to, tx, commit, of } => {
+                Output::Send { to, message: Message::Decision { tx, commit, of } }
+            }
+            Plan::Tell(event) => Output::Event(event),
+        }
+    }
+}
+
+impl<W: Command, S: Space> Coordinator<W, S> {
+    /// To whom something is to be sent, if it is.
+    pub(super) fn addressee(&self, plan: &Plan) -> Option<NodeId> {
+        match *plan {
+            Plan::Say { at, part } => self.live.get(at)?.1.parts.0.get(part).map(|part| part.node),
+            Plan::Answer { to, .. } => Some(to),
+            Plan::Save(_) | Plan::Tell(_) => None,
+        }
+    }
+
+    fn say(&self, at: usize, part: usize) -> Output<Message<'_, W>, Record<'_, W>, Event> {
+        let planned = self.live.get(at).and_then(|(tx, entry)| Some((tx, entry, entry.parts.0.get(part)?)));
+        let Some((tx, entry, part)) = planned else { unreachable!("what was planned is still there") };
+        let message = match entry.stage {
+            Stage::Voting { .. } | Stage::Delegated => Message::Prepare {
+                tx,
+                floor: self.floor,
+                only: matches!(entry.stage, Stage::Delegated),
+                age: entry.age,
+                parties: Parties::listed(&entry.parts),
+                work: Batch::of(part.work.as_slice()),
+            },
+            Stage::Deciding { .. } => Message::Decision { tx, commit: false, of: Promise::ANY },
+            Stage::Ending { commit, .. } => {
+                Message::Decision { tx, commit, of: if commit { part.promise } else { Promise::ANY } }
+            }
+        };
+        Output::Send { to: part.node, message }
+    }
+
+    fn record(&self, saving: Saving) -> Record<'_, W> {
+        match saving {
+            Saving::Numbered => Record::Numbered { through: self.numbered },
+            Saving::Committed(at) => {
+                let Some((tx, entry)) = self.live.get(at) else {
+                    unreachable!("what is decided is under way")
+                };
+                Record::Committed { tx, parties: Parties::listed(&entry.parts) }
+            }
+            Saving::Ended(tx) => Record::Ended { tx },
+            Saving::Restart => Record::Restart(Restated::of(self)),
+        }
+    }
+}
+
+impl<W: Command, S: Space> Restate<W> for Coordinator<W, S> {
+    fn restate(&self, show: &mut dyn FnMut(Record<'_, W>)) {
+        show(Record::Numbered { through: self.numbered });
+        for (tx, entry) in self.live.iter() {
+            let is_recorded = match entry.stage {
+                Stage::Deciding { .. } => true,
+                Stage::Ending { is_recorded, .. } => is_recorded,
+                Stage::Voting { .. } | Stage::Delegated => false,
+            };
+            if is_recorded {
+                show(Record::Committed { tx, parties: Parties::listed(&entry.parts) });
+            }
+        }
+    }
+}

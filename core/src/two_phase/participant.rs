@@ -1,0 +1,1114 @@
+//! A participant: promises, keeps its promise whatever happens, and asks until it knows how it ended.
+
+use super::live::Live;
+use super::message::{Message, Parties, Promise, Vote};
+use super::record::{Record, Restate, Restated};
+use super::{Config, Counters};
+use crate::codec::Malformed;
+use crate::durable::{Ledger, Mark};
+use crate::quorum::Slots;
+use crate::space::{List, Window};
+use crate::{
+    Age, Batch, Command, Fault, Input, Instant, Machine, NodeId, Output, Rng, Space, Staged, TxId, Write,
+};
+
+/// What this node does for transactions, its own and others': up to `S::CALLS` at a time.
+///
+/// It is told what to get ready for, and says whether it can; then what was decided, and says when that is done. Told again
+/// after a crash, the application does it once: the transaction's number tells it apart.
+#[derive(Debug)]
+pub struct Participant<W: Command, S: Space> {
+    config: Config<S>,
+    now: Instant,
+    rng: Rng,
+    ledger: Ledger,
+    /// The largest age of any transaction that was heard of.
+    latest: Age,
+    live: Live<Part<W>, S>,
+    /// What is known of each coordinator.
+    past: S::Table<Past>,
+    /// Places with something to save, each once, whether it is urgent or not.
+    saving: S::Calls<usize>,
+    /// Places with something that is not durable yet, in order.
+    gated: S::Calls<(usize, Mark)>,
+    /// Whether `gated` was too short.
+    is_gated_too_long: bool,
+    /// How the last transactions ended, for participants that ask.
+    recent: S::Calls<(TxId, bool)>,
+    replies: S::Calls<(NodeId, Reply)>,
+    /// How many were done at once, and are remembered until their coordinator has heard.
+    kept: usize,
+    /// Transactions of an earlier life that the application has not been told of yet.
+    retaking: usize,
+    is_ready: bool,
+    /// How many requests were taken up, and of how many of these the application was told.
+    taken: u64,
+    told: u64,
+    records: u64,
+    /// When to look who has to be asked.
+    look: Option<Instant>,
+    counters: Counters,
+}
+
+/// What this node does in one transaction.
+#[derive(Debug)]
+struct Part<W> {
+    stage: Stage,
+    /// The number of its yes.
+    promise: Promise,
+    /// Whether it is certain that this is the first time.
+    is_first: bool,
+    /// Nobody else takes part.
+    is_only: bool,
+    age: Age,
+    /// Who takes part, by their place in the list of nodes.
+    parties: Slots,
+    work: Option<W>,
+    /// When the coordinator was last told or asked something.
+    said: Instant,
+    /// How often it was asked.
+    asked: u32,
+    /// What the application is to be told.
+    telling: Option<Telling>,
+    /// Whether the coordinator is to be told something.
+    answers: bool,
+    /// Who is to be asked, or told.
+    due: Slots,
+    /// An older one waits for it; and whether that is to be said.
+    is_wounded: bool,
+    wounds: bool,
+    is_saving: bool,
+    /// The epoch of what it saved last.
+    mark: Mark,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The application is asked whether it can.
+    Asked,
+    /// It can, and writes nothing.
+    Reading,
+    /// It can, and will.
+    Promised,
+    /// It was decided that all do it, and the application is doing it.
+    Committing,
+    /// The application did it, or will not have to.
+    Done { commit: bool },
+    /// It was the only one, did it, and remembers until the coordinator has heard.
+    Kept,
+    /// It said no, and another participant relies on that.
+    Refused,
+    /// An operator decided. What the others decided is still to be heard.
+    Forced { commit: bool, is_done: bool, decided: Option<bool> },
+    /// Nobody does it.
+    Over,
+}
+
+/// What an application is to be told of its part in a transaction.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Telling {
+    #[doc(hidden)]
+    Retake,
+    #[doc(hidden)]
+    Prepare,
+    #[doc(hidden)]
+    Decided(bool),
+    #[doc(hidden)]
+    Contradicted { forced: bool },
+}
+
+/// What is known of a coordinator's transactions.
+#[derive(Clone, Copy, Debug, Default)]
+struct Past {
+    /// All below this number have ended.
+    floor: u64,
+    /// Of those up to this number, some were done here and forgotten.
+    done: u64,
+}
+
+/// What may be asked of a participant: the application's own answers, but for the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// The application can do this, and will if all can, whatever happens.
+    Promise(TxId),
+    /// The application can do this, and has nothing to write. What it read it holds until it is told how it ended.
+    Read(TxId),
+    /// The application cannot do this, and has let go of it.
+    Refuse(TxId),
+    /// What was decided is done, and survives a crash.
+    Finish(TxId),
+    /// An older transaction waits for what this one holds.
+    Wound(TxId),
+    /// Settle it by hand: nobody who knows how it ended can be asked. If that is not what was decided, this node contradicts
+    /// the others, and [`Event::Contradicted`] says so once it is known.
+    Force {
+        /// The transaction.
+        tx: TxId,
+        /// Whether to do it.
+        commit: bool,
+    },
+}
+
+/// A request that was taken up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket(u64);
+
+/// A request that was not taken up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What was asked.
+    pub request: Request,
+    /// Why not.
+    pub reason: Reason,
+}
+
+/// Why a request was not taken up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// There is no such transaction here.
+    Unknown,
+    /// It is not at the point where that can be said.
+    OutOfPlace,
+    /// It has to be seen first what is held since before the crash.
+    NotReady,
+}
+
+/// What the application of a participant is told.
+#[derive(Debug)]
+pub enum Event<'a, W> {
+    /// Of an earlier life: take the locks of this again. Comes before anything else.
+    Retake {
+        /// The transaction.
+        tx: TxId,
+        /// How old it is.
+        age: Age,
+        /// What was promised.
+        work: &'a W,
+    },
+    /// All that was promised in earlier lives was told: now others may be served.
+    Ready,
+    /// Get ready for this, and say [`Promise`](Request::Promise), [`Read`](Request::Read) or
+    /// [`Refuse`](Request::Refuse), now or later. It may still come that it is not to be done.
+    Prepare {
+        /// The transaction.
+        tx: TxId,
+        /// How old it is.
+        age: Age,
+        /// What to do.
+        work: &'a W,
+    },
+    /// To be done, after which it wants to hear [`Finish`](Request::Finish); or not to be done: let go of it.
+    Decided {
+        /// The transaction.
+        tx: TxId,
+        /// Whether to do it.
+        commit: bool,
+        /// What.
+        work: &'a W,
+    },
+    /// The others decided otherwise than was forced here.
+    Contradicted {
+        /// The transaction.
+        tx: TxId,
+        /// What was forced here.
+        forced: bool,
+    },
+    /// A request was taken in.
+    Noted {
+        /// Which.
+        ticket: Ticket,
+    },
+}
+
+/// A transaction that was promised, and is not settled.
+#[derive(Clone, Copy, Debug)]
+pub struct InDoubt<'a, W> {
+    /// Which.
+    pub tx: TxId,
+    /// How old it is.
+    pub age: Age,
+    /// What was promised.
+    pub work: &'a W,
+    /// What an operator decided, if one did.
+    pub forced: Option<bool>,
+}
+
+/// An answer about a transaction of which nothing is left here.
+#[derive(Clone, Copy, Debug)]
+enum Reply {
+    /// To the coordinator: it is done.
+    Done(TxId),
+    /// To the coordinator: no.
+    No(TxId),
+    /// To a participant: so it ended.
+    Ended(TxId, bool, Promise),
+}
+
+/// What is to be done, in numbers.
+#[doc(hidden)]
+#[derive(Debug)]
+pub enum Plan {
+    #[doc(hidden)]
+    Save(Write<Saving>),
+    #[doc(hidden)]
+    Tell(usize, Telling),
+    #[doc(hidden)]
+    Ready,
+    #[doc(hidden)]
+    Noted(Ticket),
+    #[doc(hidden)]
+    Send { to: NodeId, say: Say },
+}
+
+/// Which record.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub enum Saving {
+    #[doc(hidden)]
+    Of(usize),
+    #[doc(hidden)]
+    Restart,
+}
+
+/// Which message.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub enum Say {
+    #[doc(hidden)]
+    Vote(TxId, Vote),
+    #[doc(hidden)]
+    Done(TxId, bool),
+    #[doc(hidden)]
+    Ask(TxId, Promise),
+    #[doc(hidden)]
+    Wound(TxId),
+    #[doc(hidden)]
+    Ended(TxId, bool, Promise),
+}
+
+impl<W: Command, S: Space> Participant<W, S> {
+    /// A new participant. `seed` must differ from life to life.
+    ///
+    /// # Errors
+    /// The settings make no sense.
+    pub fn new(config: Config<S>, seed: u64, now: Instant) -> Result<Self, Fault> {
+        let mut participant = Self::blank(config, now);
+        participant.begin_life(seed)?;
+        Ok(participant)
+    }
+
+    /// One that has not been told yet what its store holds.
+    pub(super) fn blank(config: Config<S>, now: Instant) -> Self {
+        Self {
+            past: S::Table::of(config.nodes.iter().map(|_| Past::default())),
+            config,
+            now,
+            rng: Rng::new(0),
+            ledger: Ledger::new(0),
+            latest: Age::default(),
+            live: Live::default(),
+            saving: Default::default(),
+            gated: Default::default(),
+            is_gated_too_long: false,
+            recent: Default::default(),
+            replies: Default::default(),
+            kept: 0,
+            retaking: 0,
+            is_ready: false,
+            taken: 0,
+            told: 0,
+            records: 0,
+            look: None,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Takes in what the next record says.
+    pub(super) fn replay(&mut self, record: Record<'_, W>) -> Result<(), Fault> {
+        self.records += 1;
+        match record {
+            Record::Promised { tx, promise, is_first, age, parties, work } => {
+                let mut of = None;
+                work.for_each(|work| of = Some(work.clone()));
+                let of = of.ok_or(Malformed::Content)?;
+                let parties = parties.among(&self.config.nodes);
+                let part =
+                    Part { promise, is_first, age, parties, work: Some(of), ..self.part(Stage::Promised) };
+                self.put_back(tx, part)
+            }
+            Record::Refused { tx } => self.put_back(tx, self.part(Stage::Refused)),
+            Record::Kept { tx } => self.put_back(tx, self.part(Stage::Kept)),
+            Record::Forced { tx, commit } => {
+                let part = self.live.find(tx).and_then(|at| self.live.get_mut(at));
+                if let Some((_, part)) = part {
+                    part.stage = Stage::Forced { commit, is_done: !commit, decided: None };
+                }
+                Ok(())
+            }
+            Record::Ended { tx } => {
+                if let Some(at) = self.live.find(tx) {
+                    self.live.remove(at);
+                }
+                self.note_done(tx);
+                Ok(())
+            }
+            Record::Past { coordinator, number } => {
+                self.note_done(TxId { coordinator, number });
+                Ok(())
+            }
+            Record::Restart(records) => {
+                self.live = Live::default();
+                let mut replayed = Ok(());
+                records.for_each(&mut |record| {
+                    if replayed.is_ok() {
+                        replayed = match record {
+                            Record::Restart(_) => Err(Malformed::Content.into()),
+                            record => self.replay(record),
+                        };
+                    }
+                });
+                self.records = 1;
+                replayed
+            }
+            Record::Numbered { .. } | Record::Committed { .. } => {
+                Err(Fault::Settings("the store is a coordinator's"))
+            }
+        }
+    }
+
+    fn put_back(&mut self, tx: TxId, part: Part<W>) -> Result<(), Fault> {
+        if let Some(at) = self.live.find(tx) {
+            self.live.remove(at);
+        }
+        self.live
+            .insert(tx, part)
+            .map(|_| ())
+            .map_err(|_| Fault::Settings("fewer calls than the store holds"))
+    }
+
+    /// All records were taken in: what was promised is told before anything else.
+    pub(super) fn begin_life(&mut self, seed: u64) -> Result<(), Fault> {
+        self.config.check()?;
+        let left = [self.live.len() as u64, self.records];
+        self.ledger = Ledger::new(self.config.brand(seed, left, self.now));
+        self.rng = Rng::new(self.ledger.brand());
+        let mark = self.ledger.mark();
+        for at in 0..self.live.places() {
+            let Some((_, part)) = self.live.get_mut(at) else { continue };
+            (part.mark, part.said) = (mark, self.now);
+            part.telling = match part.stage {
+                Stage::Promised => Some(Telling::Retake),
+                Stage::Forced { commit, .. } => Some(Telling::Decided(commit)),
+                Stage::Asked
+                | Stage::Reading
+                | Stage::Committing
+                | Stage::Done { .. }
+                | Stage::Kept
+                | Stage::Refused
+                | Stage::Over => None,
+            };
+            self.retaking += usize::from(part.telling.is_some());
+            self.kept += usize::from(part.stage == Stage::Kept);
+            self.live.rouse(at);
+        }
+        self.look = (self.live.len() > 0).then_some(self.now);
+        Ok(())
+    }
+
+    /// What was promised and is not settled, or was forced and is not known to be right.
+    pub fn in_doubt(&self) -> impl Iterator<Item = InDoubt<'_, W>> {
+        self.live.iter().filter_map(|(tx, part)| {
+            let forced = match part.stage {
+                Stage::Promised => None,
+                Stage::Forced { commit, .. } => Some(commit),
+                Stage::Asked
+                | Stage::Reading
+                | Stage::Committing
+                | Stage::Done { .. }
+                | Stage::Kept
+                | Stage::Refused
+                | Stage::Over => return None,
+            };
+            Some(InDoubt { tx, age: part.age, work: part.work.as_ref()?, forced })
+        })
+    }
+
+    /// What was dropped so far.
+    #[must_use]
+    pub const fn counters(&self) -> Counters {
+        Counters { foreign_receipts: self.ledger.foreign(), ..self.counters }
+    }
+
+    fn part(&self, stage: Stage) -> Part<W> {
+        Part {
+            stage,
+            promise: Promise::ANY,
+            is_first: true,
+            is_only: false,
+            age: Age::default(),
+            parties: Slots::NONE,
+            work: None,
+            said: self.now,
+            asked: 0,
+            telling: None,
+            answers: false,
+            due: Slots::NONE,
+            is_wounded: false,
+            wounds: false,
+            is_saving: false,
+            mark: self.ledger.mark(),
+        }
+    }
+
+    /// Its next yes in this transaction, or in one before it, is not certain to be the first.
+    fn note_done(&mut self, tx: TxId) {
+        if let Some(past) = self.config.slot(tx.coordinator).and_then(|slot| self.past.get_mut(slot)) {
+            past.done = past.done.max(tx.number);
+        }
+    }
+
+    fn past(&self, coordinator: NodeId) -> Past {
+        self.config.slot(coordinator).and_then(|slot| self.past.get(slot)).copied().unwrap_or_default()
+    }
+
+    // What the application says.
+
+    fn carry_out(&mut self, request: Request) -> Result<(), Reason> {
+        let (Request::Promise(tx)
+        | Request::Read(tx)
+        | Request::Refuse(tx)
+        | Request::Finish(tx)
+        | Request::Wound(tx)
+        | Request::Force { tx, .. }) = request;
+        let at = self.live.find(tx).ok_or(Reason::Unknown)?;
+        let Some((_, part)) = self.live.get_mut(at) else { return Err(Reason::Unknown) };
+        let is_open = !part.is_saving && self.ledger.is_durable(part.mark);
+        if part.telling.is_some() {
+            return Err(Reason::NotReady);
+        }
+        match (request, part.stage) {
+            (Request::Promise(_), Stage::Asked) => self.promise(at),
+            (Request::Read(_), Stage::Asked) => {
+                (part.stage, part.answers) = (Stage::Reading, true);
+                self.live.rouse(at);
+            }
+            (Request::Refuse(_), Stage::Asked) => {
+                self.live.remove(at);
+                self.reply(tx.coordinator, Reply::No(tx));
+            }
+            (Request::Finish(_), Stage::Committing) => {
+                (part.stage, part.answers) = (Stage::Done { commit: true }, true);
+                if !part.is_only {
+                    self.note_done(tx);
+                }
+                self.save(at);
+            }
+            (Request::Finish(_), Stage::Forced { commit: true, is_done: false, decided }) => {
+                part.stage = Stage::Forced { commit: true, is_done: true, decided };
+                self.end_forced(at);
+            }
+            (Request::Wound(_), Stage::Asked | Stage::Promised | Stage::Reading) => {
+                (part.is_wounded, part.wounds) = (true, true);
+                self.live.rouse(at);
+            }
+            (Request::Force { commit, .. }, Stage::Promised) if is_open => {
+                part.stage = Stage::Forced { commit, is_done: !commit, decided: None };
+                part.telling = Some(Telling::Decided(commit));
+                self.save(at);
+            }
+            (Request::Force { commit, .. }, Stage::Reading) => {
+                part.telling = Some(Telling::Decided(commit));
+                part.stage = Stage::Over;
+                self.live.rouse(at);
+            }
+            _ => return Err(Reason::OutOfPlace),
+        }
+        Ok(())
+    }
+
+    fn promise(&mut self, at: usize) {
+        let can_keep = self.kept < S::CALLS / 2;
+        let promise = Promise(self.rng.next() | 1);
+        let Some((_, part)) = self.live.get_mut(at) else { return };
+        // Nobody else has to agree. One that may have been done before is not done at once: the coordinator knows.
+        if part.is_only && part.is_first && can_keep {
+            (part.stage, part.telling) = (Stage::Committing, Some(Telling::Decided(true)));
+            self.kept += 1;
+            return self.live.rouse(at);
+        }
+        (part.stage, part.promise) = (Stage::Promised, promise);
+        (part.answers, part.is_only) = (true, false);
+        self.save(at);
+    }
+
+    // What others say.
+
+    fn on_prepare(
+        &mut self,
+        from: NodeId,
+        (tx, floor, only, age): (TxId, u64, bool, Age),
+        parties: Parties<'_>,
+        work: Batch<'_, W>,
+    ) {
+        let mut of = None;
+        work.for_each(|work| of = Some(work.clone()));
+        let Some(slot) = self.config.slot(from).filter(|_| from == tx.coordinator && of.is_some()) else {
+            self.counters.nonsense += 1;
+            return;
+        };
+        self.latest = self.latest.max(age);
+        let past = self.past.get_mut(slot).map_or(Past::default(), |past| {
+            past.floor = past.floor.max(floor);
+            *past
+        });
+        if tx.number < past.floor {
+            self.counters.stale += 1;
+            return;
+        }
+        if let Some(at) = self.live.find(tx) {
+            return self.answer_again(at);
+        }
+        let part = Part {
+            is_first: tx.number > past.done,
+            is_only: only,
+            age,
+            parties: parties.among(&self.config.nodes),
+            work: of,
+            telling: Some(Telling::Prepare),
+            ..self.part(Stage::Asked)
+        };
+        match self.live.insert(tx, part) {
+            Ok(at) => {
+                self.live.rouse(at);
+                self.look = self.look.or(Some(self.now.after(self.config.resend)));
+            }
+            Err(_) => {
+                self.make_room();
+                self.reply(from, Reply::No(tx));
+            }
+        }
+    }
+
+    /// The coordinator asks again: what was said may be lost.
+    fn answer_again(&mut self, at: usize) {
+        let Some((tx, part)) = self.live.get_mut(at) else { return };
+        match part.stage {
+            Stage::Reading | Stage::Promised | Stage::Forced { .. } | Stage::Refused | Stage::Kept => {
+                part.answers = true;
+                self.live.rouse(at);
+            }
+            Stage::Over => self.reply(tx.coordinator, Reply::No(tx)),
+            Stage::Asked | Stage::Committing | Stage::Done { .. } => {}
+        }
+    }
+
+    fn on_decision(&mut self, from: NodeId, tx: TxId, commit: bool, of: Promise) {
+        let is_coordinator = from == tx.coordinator;
+        let Some(at) = self.live.find(tx) else {
+            // Done and forgotten; the answer was lost.
+            if is_coordinator && commit {
+                self.reply(from, Reply::Done(tx));
+            }
+            return;
+        };
+        let (slot, Some((_, part))) = (self.config.slot(from), self.live.get_mut(at)) else { return };
+        let is_party = part.is_first && slot.is_some_and(|slot| part.parties.contains(slot));
+        if !is_coordinator && !is_party {
+            self.counters.nonsense += 1;
+            return;
+        }
+        match part.stage {
+            Stage::Asked | Stage::Reading if !commit => self.let_go(at, false),
+            Stage::Reading => self.let_go(at, true),
+            Stage::Promised if part.promise == of => self.decide(at, commit),
+            Stage::Promised if !commit && of == Promise::ANY => self.decide(at, false),
+            Stage::Forced { .. } if part.promise == of => self.on_decided_otherwise(at, commit),
+            Stage::Forced { .. } if !commit && of == Promise::ANY => self.on_decided_otherwise(at, false),
+            // About an earlier promise, which is kept and forgotten.
+            Stage::Asked | Stage::Promised | Stage::Forced { .. } if commit => {
+                self.reply(tx.coordinator, Reply::Done(tx));
+            }
+            Stage::Refused | Stage::Over if commit => self.counters.contradictions += 1,
+            Stage::Committing | Stage::Done { commit: true } | Stage::Kept
+                if !commit && of == Promise::ANY =>
+            {
+                self.counters.contradictions += 1;
+            }
+            Stage::Asked
+            | Stage::Promised
+            | Stage::Committing
+            | Stage::Done { .. }
+            | Stage::Kept
+            | Stage::Refused
+            | Stage::Forced { .. }
+            | Stage::Over => {}
+        }
+    }
+
+    /// What was promised is decided.
+    fn decide(&mut self, at: usize, commit: bool) {
+        let Some((tx, part)) = self.live.get_mut(at) else { return };
+        if part.is_first {
+            note(&mut self.recent, tx, commit);
+        }
+        if !commit {
+            return self.let_go(at, false);
+        }
+        (part.stage, part.telling) = (Stage::Committing, Some(Telling::Decided(true)));
+        self.live.rouse(at);
+    }
+
+    /// Nothing is to be done, or nothing to be written. What was promised is forgotten when something else is saved:
+    /// if that is lost, the coordinator says so again.
+    fn let_go(&mut self, at: usize, commit: bool) {
+        let Some((_, part)) = self.live.get_mut(at) else { return };
+        let was_told = part.telling.is_none();
+        let had_promised = part.stage == Stage::Promised;
+        part.telling = was_told.then_some(Telling::Decided(commit));
+        (part.stage, part.answers, part.due) = (Stage::Over, false, Slots::NONE);
+        if had_promised {
+            self.save_later(at);
+        }
+        self.live.rouse(at);
+    }
+
+    fn on_decided_otherwise(&mut self, at: usize, decision: bool) {
+        let Some((_, part)) = self.live.get_mut(at) else { return };
+        let Stage::Forced { commit, is_done, decided: None } = part.stage else { return };
+        part.stage = Stage::Forced { commit, is_done, decided: Some(decision) };
+        if commit != decision {
+            self.counters.contradictions += 1;
+        }
+        self.end_forced(at);
+    }
+
+    /// What was forced is over once it is done here, and known how the others decided.
+    fn end_forced(&mut self, at: usize) {
+        let Some((tx, part)) = self.live.get_mut(at) else { return };
+        let Stage::Forced { commit, is_done: true, decided: Some(decided) } = part.stage else { return };
+        if commit != decided {
+            part.telling = Some(Telling::Contradicted { forced: commit });
+        }
+        // Who decided not to do it does not wait for an answer.
+        (part.stage, part.answers) = (Stage::Done { commit }, decided);
+        self.note_done(tx);
+        self.save(at);
+    }
+
+    /// Another participant asks how it ended.
+    fn on_ask(&mut self, from: NodeId, tx: TxId, of: Promise) {
+        let (front, back) = self.recent.as_slices();
+        let ended = front.iter().chain(back).find(|(id, _)| *id == tx).map(|(_, commit)| *commit);
+        if let Some(commit) = ended {
+            return self.reply(from, Reply::Ended(tx, commit, of));
+        }
+        let (Some(at), Some(slot)) = (self.live.find(tx), self.config.slot(from)) else { return };
+        let Some((_, part)) = self.live.get_mut(at) else { return };
+        if !part.parties.contains(slot) || !part.is_first {
+            return;
+        }
+        match part.stage {
+            // It has said nothing yet, and never will say yes: so nobody does it.
+            Stage::Asked => {
+                part.telling = part.telling.is_none().then_some(Telling::Decided(false));
+                (part.stage, part.answers) = (Stage::Refused, true);
+                part.due.insert(slot);
+                self.save(at);
+            }
+            Stage::Refused => {
+                part.due.insert(slot);
+                self.live.rouse(at);
+            }
+            Stage::Reading
+            | Stage::Promised
+            | Stage::Committing
+            | Stage::Done { .. }
+            | Stage::Kept
+            | Stage::Forced { .. }
+            | Stage::Over => {}
+        }
+    }
+
+    /// One that finds no room asks again.
+    fn reply(&mut self, to: NodeId, reply: Reply) {
+        if self.replies.push_back((to, reply)).is_err() {
+            self.counters.unanswered += 1;
+        }
+    }
+
+    /// Asks about what was promised and not heard of; forgets what nobody will ask about any more.
+    fn on_look(&mut self) {
+        let resend = self.config.resend;
+        for at in 0..self.live.places() {
+            let Some((tx, part)) = self.live.get(at) else { continue };
+            let (is_late, has_ended) =
+                (part.said.after(resend) <= self.now, tx.number < self.past(tx.coordinator).floor);
+            let (coordinator, others) = (self.config.slot(tx.coordinator), part.parties);
+            let Some((_, part)) = self.live.get_mut(at) else { continue };
+            match part.stage {
+                Stage::Reading | Stage::Promised | Stage::Forced { .. } if is_late => {
+                    // The coordinator first; then, if it does not answer, all who may know.
+                    part.due = if part.asked > 0 && part.is_first { others } else { Slots::NONE };
+                    coordinator.into_iter().for_each(|slot| part.due.insert(slot));
+                    self.config.slot(self.config.id).into_iter().for_each(|me| {
+                        if Some(me) != coordinator {
+                            part.due.remove(me);
+                        }
+                    });
+                    part.asked = part.asked.saturating_add(1);
+                    (part.said, part.wounds) = (self.now, part.is_wounded);
+                    self.live.rouse(at);
+                }
+                Stage::Asked if part.is_wounded => {
+                    part.wounds = true;
+                    self.live.rouse(at);
+                }
+                Stage::Refused | Stage::Kept if has_ended => {
+                    self.kept -= usize::from(part.stage == Stage::Kept);
+                    part.stage = Stage::Over;
+                    self.note_done(tx);
+                    self.save_later(at);
+                }
+                Stage::Asked
+                | Stage::Reading
+                | Stage::Promised
+                | Stage::Committing
+                | Stage::Done { .. }
+                | Stage::Kept
+                | Stage::Refused
+                | Stage::Forced { .. }
+                | Stage::Over => {}
+            }
+        }
+        self.look = (self.live.len() > 0).then(|| self.now.after(resend));
+    }
+
+    // What must be durable.
+
+    /// What the part here is must be saved before it is relied on.
+    fn save(&mut self, at: usize) {
+        let mark = self.ledger.stage();
+        if let Some((_, part)) = self.live.get_mut(at) {
+            part.mark = mark;
+        }
+        self.save_later(at);
+    }
+
+    /// What the part here is may be saved with what is saved next.
+    fn save_later(&mut self, at: usize) {
+        let Some((_, part)) = self.live.get_mut(at) else { return };
+        if !core::mem::replace(&mut part.is_saving, true) {
+            let fits = self.saving.push_back(at).is_ok();
+            assert!(fits, "each place is in line once");
+        }
+        self.live.rouse(at);
+    }
+
+    /// What is over but not saved takes places that are wanted.
+    fn make_room(&mut self) {
+        if !self.saving.is_empty() {
+            self.ledger.stage();
+        }
+    }
+
+    fn on_saved(&mut self) {
+        while let Some(&(at, mark)) = self.gated.get(0)
+            && self.ledger.is_durable(mark)
+        {
+            self.gated.pop_front();
+            self.live.rouse(at);
+        }
+        if core::mem::take(&mut self.is_gated_too_long) {
+            (0..self.live.places()).for_each(|at| self.live.rouse(at));
+        }
+    }
+
+    fn plan_save(&mut self) -> Option<Plan> {
+        if !self.ledger.has_unsaved() {
+            return None;
+        }
+        self.records += 1;
+        if self.records > 8 * S::CALLS as u64 {
+            self.records = 1;
+            while self.saved().is_some() {}
+            return Some(Plan::Save(self.ledger.write(Saving::Restart, true)));
+        }
+        let at = self.saved();
+        assert!(at.is_some(), "what is staged is in line to be saved");
+        let closes = self.saving.is_empty();
+        Some(Plan::Save(self.ledger.write(Saving::Of(at?), closes)))
+    }
+
+    /// The next place to be saved.
+    fn saved(&mut self) -> Option<usize> {
+        let at = self.saving.pop_front()?;
+        let mark = self.ledger.mark();
+        if let Some((_, part)) = self.live.get_mut(at) {
+            part.is_saving = false;
+        }
+        self.is_gated_too_long |= self.gated.push_back((at, mark)).is_err();
+        self.live.rouse(at);
+        Some(at)
+    }
+
+    // Outputs.
+
+    /// What the part here wants done, if anything.
+    fn plan_at(&mut self, at: usize) -> Option<Plan> {
+        let now = self.now;
+        let (tx, part) = self.live.get_mut(at)?;
+        let is_open = !part.is_saving && self.ledger.is_durable(part.mark);
+        // What was forced is told when it is durable that it was.
+        let is_tellable = is_open || !matches!(part.stage, Stage::Forced { .. });
+        if let Some(telling) = part.telling.filter(|_| is_tellable) {
+            part.telling = None;
+            return Some(Plan::Tell(at, telling));
+        }
+        if core::mem::take(&mut part.wounds) {
+            return Some(Plan::Send { to: tx.coordinator, say: Say::Wound(tx) });
+        }
+        if !is_open {
+            return None;
+        }
+        if core::mem::take(&mut part.answers) {
+            part.said = now;
+            let say = match part.stage {
+                Stage::Promised | Stage::Forced { .. } => Say::Vote(tx, Vote::Yes(part.promise)),
+                Stage::Reading => Say::Vote(tx, Vote::ReadOnly),
+                Stage::Refused => Say::Vote(tx, Vote::No),
+                Stage::Done { commit } => Say::Done(tx, commit),
+                Stage::Kept => Say::Done(tx, true),
+                Stage::Asked | Stage::Committing | Stage::Over => return None,
+            };
+            return Some(Plan::Send { to: tx.coordinator, say });
+        }
+        let slot = part.due.round_from(0)?;
+        part.due.remove(slot);
+        let to = self.config.nodes.get(slot).copied()?;
+        let say = match part.stage {
+            Stage::Promised | Stage::Forced { .. } => Say::Ask(tx, part.promise),
+            Stage::Reading => Say::Ask(tx, Promise::ANY),
+            Stage::Refused => Say::Ended(tx, false, Promise::ANY),
+            Stage::Asked | Stage::Committing | Stage::Done { .. } | Stage::Kept | Stage::Over => return None,
+        };
+        Some(Plan::Send { to, say })
+    }
+
+    /// Forgets a part that is over.
+    fn settle(&mut self, at: usize) {
+        let Some((_, part)) = self.live.get_mut(at) else { return };
+        let is_open = !part.is_saving && self.ledger.is_durable(part.mark);
+        match part.stage {
+            Stage::Done { .. } if is_open && part.is_only => part.stage = Stage::Kept,
+            Stage::Done { .. } if is_open => {
+                self.live.remove(at);
+            }
+            Stage::Over if !part.is_saving => {
+                self.live.remove(at);
+            }
+            Stage::Asked
+            | Stage::Reading
+            | Stage::Promised
+            | Stage::Committing
+            | Stage::Done { .. }
+            | Stage::Kept
+            | Stage::Refused
+            | Stage::Forced { .. }
+            | Stage::Over => {}
+        }
+    }
+}
+
+/// Remembers how a transaction ended, in the place of the one that is longest ago.
+fn note<Q: Window<(TxId, bool)>>(recent: &mut Q, tx: TxId, commit: bool) {
+    if let Err(ended) = recent.push_back((tx, commit)) {
+        recent.pop_front();
+        let fits = recent.push_back(ended).is_ok();
+        assert!(fits, "there is room for one more than there was");
+    }
+}
+
+impl<W: Command, S: Space> Machine for Participant<W, S> {
+    type Request = Request;
+    type Ticket = Ticket;
+    type Refusal = Refusal;
+    type Message<'a> = Message<'a, W>;
+    type Record<'a> = Record<'a, W>;
+    type Event<'a> = Event<'a, W>;
+
+    fn request(&mut self, now: Instant, request: Request) -> Result<Ticket, Refusal> {
+        self.now = self.now.max(now);
+        self.carry_out(request).map_err(|reason| Refusal { request, reason })?;
+        self.taken += 1;
+        Ok(Ticket(self.taken))
+    }
+
+    fn handle(&mut self, now: Instant, input: Input<Message<'_, W>>) {
+        self.now = self.now.max(now);
+        match input {
+            Input::Message { from, .. } if self.config.slot(from).is_none() => self.counters.strangers += 1,
+            // They come again, when it is known what is held here.
+            Input::Message { .. } if self.retaking > 0 => {}
+            Input::Message { from, message } => match message {
+                Message::Prepare { tx, floor, only, age, parties, work } => {
+                    self.on_prepare(from, (tx, floor, only, age), parties, work);
+                }
+                Message::Decision { tx, commit, of } => self.on_decision(from, tx, commit, of),
+                Message::Ask { tx, of } => self.on_ask(from, tx, of),
+                Message::Vote { .. } | Message::Done { .. } | Message::Wound { .. } => {
+                    self.counters.nonsense += 1;
+                }
+            },
+            Input::Saved(receipt) => {
+                if self.ledger.accept(receipt) {
+                    self.on_saved();
+                }
+            }
+            Input::Wake => {
+                if self.look.is_some_and(|look| look <= self.now) {
+                    self.on_look();
+                }
+            }
+        }
+    }
+
+    fn poll(&mut self) -> Option<Output<Message<'_, W>, Record<'_, W>, Event<'_, W>>> {
+        let plan = self.plan()?;
+        Some(self.show(plan))
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.look
+    }
+}
+
+impl<W: Command, S: Space> Staged for Participant<W, S> {
+    type Plan = Plan;
+
+    fn plan(&mut self) -> Option<Plan> {
+        if let Some(plan) = self.plan_save() {
+            return Some(plan);
+        }
+        if self.retaking == 0 && !core::mem::replace(&mut self.is_ready, true) {
+            return Some(Plan::Ready);
+        }
+        if self.told < self.taken {
+            self.told += 1;
+            return Some(Plan::Noted(Ticket(self.told)));
+        }
+        if let Some((to, reply)) = self.replies.pop_front() {
+            let say = match reply {
+                Reply::Done(tx) => Say::Done(tx, true),
+                Reply::No(tx) => Say::Vote(tx, Vote::No),
+                Reply::Ended(tx, commit, of) => Say::Ended(tx, commit, of),
+            };
+            return Some(Plan::Send { to, say });
+        }
+        while let Some(at) = self.live.ready() {
+            if let Some(plan) = self.plan_at(at) {
+                if let Plan::Tell(_, Telling::Retake | Telling::Decided(_)) = plan {
+                    self.retaking = self.retaking.saturating_sub(usize::from(!self.is_ready));
+                }
+                return Some(plan);
+            }
+            self.live.rest();
+            self.settle(at);
+        }
+        None
+    }
+
+    fn show(&self, plan: Plan) -> Output<Message<'_, W>, Record<'_, W>, Event<'_, W>> {
+        match plan {
+            Plan::Save(write) => Output::Save(write.map(|saving| self.record(saving))),
+            Plan::Tell(at, telling) => Output::Event(self.event(at, telling)),
+            Plan::Ready => Output::Event(Event::Ready),
+            Plan::Noted(ticket) => Output::Event(Event::Noted { ticket }),
+            Plan::Send { to, say } => Output::Send {
+                to,
+                message: match say {
+                    Say::Vote(tx, vote) => Message::Vote { tx, vote, latest: self.latest },
+                    Say::Done(tx, commit) => Message::Done { tx, commit },
+                    Say::Ask(tx, of) => Message::Ask { tx, of },
+                    Say::Wound(tx) => Message::Wound { tx },
+                    Say::Ended(tx, commit, of) => Message::Decision { tx, commit, of },
+                },
+            },
+        }
+    }
+}
+
+impl<W: Command, S: Space> Participant<W, S> {
+    /// To whom something is to be sent, if it is.
+    pub(super) const fn addressee(plan: &Plan) -> Option<NodeId> {
+        match *plan {
+            Plan::Send { to, .. } => Some(to),
+            Plan::Save(_) | Plan::Tell(..) | Plan::Ready | Plan::Noted(_) => None,
+        }
+    }
+
+    fn event(&self, at: usize, telling: Telling) -> Event<'_, W> {
+        let planned = self.live.get(at).and_then(|(tx, part)| Some((tx, part.age, part.work.as_ref()?)));
+        let Some((tx, age, work)) = planned else { unreachable!("what is told of is still there") };
+        match telling {
+            Telling::Retake => Event::Retake { tx, age, work },
+            Telling::Prepare => Event::Prepare { tx, age, work },
+            Telling::Decided(commit) => Event::Decided { tx, commit, work },
+            Telling::Contradicted { forced } => Event::Contradicted { tx, forced },
+        }
+    }
+
+    fn record(&self, saving: Saving) -> Record<'_, W> {
+        match saving {
+            Saving::Restart => Record::Restart(Restated::of(self)),
+            Saving::Of(at) => {
+                let Some((tx, part)) = self.live.get(at) else {
+                    unreachable!("what is saved is still there")
+                };
+                self.record_of(tx, part)
+            }
+        }
+    }
+
+    /// What a part is, as a record.
+    fn record_of<'p>(&'p self, tx: TxId, part: &'p Part<W>) -> Record<'p, W> {
+        match part.stage {
+            Stage::Promised | Stage::Committing => self.promised(tx, part),
+            Stage::Forced { commit, .. } => Record::Forced { tx, commit },
+            Stage::Refused => Record::Refused { tx },
+            Stage::Kept => Record::Kept { tx },
+            Stage::Done { .. } if part.is_only => Record::Kept { tx },
+            Stage::Done { .. } | Stage::Over | Stage::Asked | Stage::Reading => Record::Ended { tx },
+        }
+    }
+
+    fn promised<'p>(&'p self, tx: TxId, part: &'p Part<W>) -> Record<'p, W> {
+        let parties = Parties::chosen(&self.config.nodes, part.parties);
+        let work = Batch::of(part.work.as_slice());
+        Record::Promised { tx, promise: part.promise, is_first: part.is_first, age: part.age, parties, work }
+    }
+}
+
+impl<W: Command, S: Space> Restate<W> for Participant<W, S> {
+    fn restate(&self, show: &mut dyn FnMut(Record<'_, W>)) {
+        for (&coordinator, past) in self.config.nodes.iter().zip(self.past.iter()) {
+            if past.done > 0 {
+                show(Record::Past { coordinator, number: past.done });
+            }
+        }
+        for (tx, part) in self.live.iter() {
+            match part.stage {
+                Stage::Committing if part.is_only => {}
+                Stage::Promised | Stage::Committing | Stage::Refused | Stage::Kept => {
+                    show(self.record_of(tx, part));
+                }
+                Stage::Forced { .. } => {
+                    show(self.promised(tx, part));
+                    show(self.record_of(tx, part));
+                }
+                Stage::Done { .. } if part.is_only => show(self.record_of(tx, part)),
+                Stage::Asked | Stage::Reading | Stage::Done { .. } | Stage::Over => {}
+            }
+        }
+    }
+}
