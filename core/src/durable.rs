@@ -139,8 +139,6 @@ impl Pending {
 
 impl Receipt {
     /// The brand of the machine whose writes it vouches for.
-    #[cfg(feature = "alloc")]
-    #[allow(dead_code, reason = "a machine made of machines finds by it whose receipt it is")]
     pub(crate) const fn machine(&self) -> u64 {
         self.machine
     }
@@ -196,7 +194,6 @@ impl Ledger {
     }
 
     /// What tells this life of this machine from others.
-    #[cfg(feature = "serde")]
     pub(crate) const fn brand(&self) -> u64 {
         self.machine
     }

@@ -21,7 +21,6 @@ pub enum Manner {
     Promises,
     Reads,
     Refuses,
-    Waits,
 }
 
 /// A node with its disk, which is durable as soon as it is synced, and its application.
@@ -135,7 +134,6 @@ impl Cluster {
                                 Manner::Promises => Some(participant::Request::Promise(tx)),
                                 Manner::Reads => Some(participant::Request::Read(tx)),
                                 Manner::Refuses => Some(participant::Request::Refuse(tx)),
-                                Manner::Waits => None,
                             });
                         }
                         Side::Participant(participant::Event::Decided { tx, commit, .. }) => {
