@@ -235,9 +235,23 @@ impl<W: Command, S: Space> Coordinator<W, S> {
     /// # Errors
     /// The settings make no sense.
     pub fn new(config: Config<S>, seed: u64, now: Instant) -> Result<Self, Fault> {
-        let mut coordinator = Self::blank(config, now);
-        coordinator.begin_life(seed)?;
-        Ok(coordinator)
+        Self::restore(config, seed, now, core::iter::empty())
+    }
+
+    /// One from its records, in order. `seed` must differ from life to life.
+    ///
+    /// # Errors
+    /// The settings make no sense, or the records are not such a machine's.
+    pub fn restore<'r>(
+        config: Config<S>,
+        seed: u64,
+        now: Instant,
+        records: impl IntoIterator<Item = Record<'r, W>>,
+    ) -> Result<Self, Fault> {
+        let mut machine = Self::blank(config, now);
+        records.into_iter().try_for_each(|record| machine.replay(record))?;
+        machine.begin_life(seed)?;
+        Ok(machine)
     }
 
     /// One that has not been told yet what its store holds.

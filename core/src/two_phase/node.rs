@@ -27,9 +27,23 @@ impl<W: Command, S: Space> Node<W, S> {
     /// # Errors
     /// The settings make no sense.
     pub fn new(config: Config<S>, seed: u64, now: Instant) -> Result<Self, Fault> {
-        let mut node = Self::blank(config, now);
-        node.begin_life(seed)?;
-        Ok(node)
+        Self::restore(config, seed, now, core::iter::empty())
+    }
+
+    /// One from its records, in order. `seed` must differ from life to life.
+    ///
+    /// # Errors
+    /// The settings make no sense, or the records are not such a machine's.
+    pub fn restore<'r>(
+        config: Config<S>,
+        seed: u64,
+        now: Instant,
+        records: impl IntoIterator<Item = Side<Record<'r, W>, Record<'r, W>>>,
+    ) -> Result<Self, Fault> {
+        let mut machine = Self::blank(config, now);
+        records.into_iter().try_for_each(|record| machine.replay(record))?;
+        machine.begin_life(seed)?;
+        Ok(machine)
     }
 
     pub(super) fn blank(config: Config<S>, now: Instant) -> Self {
