@@ -86,8 +86,8 @@ impl Cluster {
         let member = self.at(number);
         let records = member.disk.iter().map(|(_, bytes)| bytes.as_slice());
         let stored = Stored { records, snapshots: &[] };
-        let machine =
-            Machine_::restore(&Config::new(member.id, &ids), seed, now, stored).expect("its own records");
+        let machine = <Machine_ as Hosted>::restore(&Config::new(member.id, &ids), seed, now, stored)
+            .expect("its own records");
         member.machine = Some(machine);
         self.drain(number);
     }
