@@ -18,6 +18,8 @@ from claims import until
 HOST = "127.0.0.1"
 # How long anything may take that should take moments.
 PATIENCE = 20
+# How many groups a cluster has unless it is said.
+GROUPS = 1
 
 
 def free_ports(count):
@@ -31,6 +33,11 @@ def free_ports(count):
         if len(ports) == count:
             return ports
     raise RuntimeError("no ports are free")
+
+
+def led_by(view, group):
+    """The leader of a group, in what `quorate status` says."""
+    return next((one["leader"] for one in view["groups"] if one["group"] == group), None)
 
 
 class Node:
@@ -117,20 +124,18 @@ class Cluster:
         shown = self.status(node, "-o", "json")
         return json.loads(shown.stdout) if shown.returncode == 0 else None
 
-    def leader(self):
-        """The node that leads, once all that run say so."""
+    def leader(self, group=0):
+        """The node that leads a group, once all that run say so."""
 
         def look():
             running = [node for node in self.nodes if node.runs()]
             views = [self.view(node) for node in running]
-            leaders = {view and view["leader"] for view in views}
-            reached = all(
-                view and sum(one["role"] != "unreachable" for one in view["nodes"]) == len(running) for view in views
-            )
+            leaders = {view and led_by(view, group) for view in views}
+            reached = all(view and sum(one["reachable"] for one in view["nodes"]) == len(running) for view in views)
             led = [node for node in running if leaders == {node.number}]
             return led[0] if reached and led else None
 
-        return until("a leader that all nodes know", look, PATIENCE)
+        return until(f"a leader of group {group} that all nodes know", look, PATIENCE)
 
     def others(self, node):
         return [other for other in self.nodes if other is not node]

@@ -21,7 +21,7 @@ from redis.exceptions import LockNotOwnedError, NoScriptError, ResponseError, Wa
 from redis.lock import Lock
 
 from claims import Claims, equal, until
-from cluster import HOST, PATIENCE, Cluster, Writer
+from cluster import GROUPS, HOST, PATIENCE, Cluster, Writer, led_by
 
 # The whole run ends by then.
 LIMIT_SECONDS = 300
@@ -201,22 +201,27 @@ def protocols(claims, node):
 
 def status(claims, cluster):
     leader = cluster.leader()
-    with claims.claim("quorate status -o json tells the leader, and of each node what it is and how far"):
+    with claims.claim("quorate status -o json tells who leads each group, and of each node what it is there and how far"):
         for asked in cluster.nodes:
             view = cluster.view(asked)
-            equal(sorted(view), ["leader", "nodes"])
-            equal(view["leader"], leader.number)
+            equal(sorted(view), ["groups", "nodes"])
+            equal([group["group"] for group in view["groups"]], list(range(GROUPS)))
+            equal(led_by(view, 0), leader.number)
             equal([node["id"] for node in view["nodes"]], [1, 2, 3])
             for node, shown in zip(cluster.nodes, view["nodes"]):
-                equal(sorted(shown), ["address", "applied", "commit", "id", "role", "term"])
-                equal(shown["role"], "leader" if node is leader else "follower")
-                equal(shown["address"], f"{HOST}:{node.port}")
-                assert all(isinstance(shown[name], int) for name in ("term", "commit", "applied")), shown
-                assert shown["applied"] <= shown["commit"], shown
+                equal(sorted(shown), ["address", "groups", "id", "reachable"])
+                equal((shown["address"], shown["reachable"]), (f"{HOST}:{node.port}", True))
+                equal([group["group"] for group in shown["groups"]], list(range(GROUPS)))
+                for group in shown["groups"]:
+                    equal(sorted(group), ["applied", "commit", "group", "leader", "role", "term"])
+                    led = led_by(view, group["group"])
+                    equal(group["role"], "leader" if node.number == led else "follower")
+                    assert all(isinstance(group[name], int) for name in ("term", "commit", "applied")), group
+                    assert group["applied"] <= group["commit"], group
     with claims.claim("quorate status without -o is a table"):
         lines = cluster.status(leader).stdout.splitlines()
-        equal(len(lines), 4)
-        equal(lines[0].split(), ["node", "role", "term", "commit", "applied", "address"])
+        equal(len(lines), 1 + 3 * GROUPS)
+        equal(lines[0].split(), ["group", "node", "role", "term", "leader", "commit", "applied", "address"])
 
 
 def table(claims, one, two):
@@ -319,8 +324,8 @@ def kill_the_leader(claims, cluster, writers):
     with claims.claim("quorate status shows who cannot be reached, and another leader"):
         view = cluster.view(cluster.others(leader)[0])
         shown = next(node for node in view["nodes"] if node["id"] == leader.number)
-        equal(shown["role"], "unreachable")
-        assert view["leader"] not in (None, leader.number), view
+        equal((shown["reachable"], shown["groups"]), (False, []))
+        assert all(group["leader"] not in (None, leader.number) for group in view["groups"]), view
     return leader, command
 
 
@@ -344,14 +349,16 @@ def restart(claims, cluster, node):
         def caught_up():
             view = cluster.view(other)
             by_number = view and {shown["id"]: shown for shown in view["nodes"]}
-            if not view or view["leader"] is None or by_number[node.number]["role"] != "follower":
+            if not view or any(group["leader"] is None for group in view["groups"]):
                 return False
-            return by_number[node.number]["applied"] >= aim
+            shown = by_number[node.number]["groups"]
+            return len(shown) == GROUPS and all(group["applied"] >= aim[group["group"]] for group in shown)
 
-        aim = max(shown["commit"] or 0 for shown in cluster.view(other)["nodes"])
+        groups = [group for shown in cluster.view(other)["nodes"] for group in shown["groups"]]
+        aim = [max(group["commit"] for group in groups if group["group"] == at) for at in range(GROUPS)]
         until("it has applied what was committed", caught_up, PATIENCE)
         assert list(node.data.glob("*.snapshot")), "it has no snapshot"
-        note(f"{aim} entries, {time.monotonic() - start:.2f} s after its start")
+        note(f"{sum(aim)} entries, {time.monotonic() - start:.2f} s after its start")
     with claims.claim("it serves what was written while it was away"):
         with node.client() as client:
             assert client.set("back", "yes") and client.get("back") == b"yes"

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 /// The first node of `quorate dev`.
 const NODE: &str = "127.0.0.1:7411";
+/// How many groups there are unless it is said.
+const GROUPS: u64 = 1;
 
 /// A replicated lock service for the clients of the Redis protocol.
 #[derive(Debug, Parser)]
@@ -35,8 +37,16 @@ pub(crate) enum Command {
     /// Exit status: that of the command, or 128 and the number of the signal that killed it; 3 if the lock was not
     /// acquired in time; 4 if it was lost; 1 for any other failure, 2 for a wrong command line.
     Lock(Lock),
-    /// Shows the nodes of a cluster.
+    /// Shows the nodes and the groups of a cluster.
     Status(Status),
+    /// Shows the transactions that are in doubt, or settles one.
+    ///
+    /// A transaction over several groups is in doubt in a group between its promise and the decision; that takes
+    /// milliseconds. One that stays so has lost the majority of a group.
+    ///
+    /// Exit status: 0 if none is in doubt, or the one that was named was settled; 3 if some are in doubt; 4 if the one that
+    /// was named is not; 1 for any other failure, 2 for a wrong command line.
+    Transactions(Transactions),
 }
 
 #[derive(Debug, Args)]
@@ -44,6 +54,9 @@ pub(crate) struct Dev {
     /// How many nodes.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=9))]
     pub(crate) nodes: u16,
+    /// How many groups keys and locks are spread over. Fixed for the life of the data.
+    #[arg(long, hide = true, default_value_t = GROUPS, value_parser = clap::value_parser!(u64).range(1..=quorate_server::GROUPS))]
+    pub(crate) groups: u64,
     /// Where they keep their data.
     #[arg(long, default_value = "quorate-data", value_name = "DIR")]
     pub(crate) data: PathBuf,
@@ -69,6 +82,9 @@ pub(crate) struct Serve {
     /// Tells this cluster from others: nodes with another number are not talked to.
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     pub(crate) cluster_id: u64,
+    /// How many groups keys and locks are spread over. Fixed for the life of the cluster, and the same on all its nodes.
+    #[arg(long, hide = true, default_value_t = GROUPS, value_parser = clap::value_parser!(u64).range(1..=quorate_server::GROUPS))]
+    pub(crate) groups: u64,
     /// Allows to listen beyond this machine, where anyone who can connect is trusted.
     #[arg(long)]
     pub(crate) insecure: bool,
@@ -107,6 +123,41 @@ pub(crate) struct Status {
     /// How to show it, if not as a table.
     #[arg(short, long, value_name = "FORMAT")]
     pub(crate) output: Option<Output>,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Transactions {
+    #[command(subcommand)]
+    pub(crate) force: Option<Force>,
+    #[command(flatten)]
+    pub(crate) show: Status,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Force {
+    /// Settles one that is in doubt, without its coordinator.
+    ///
+    /// If the coordinator has decided otherwise, or some other group has, the transaction takes effect in part, and nothing
+    /// puts that right: only do this when the coordinator's group is lost for good.
+    Force {
+        /// Which, as it is shown: n1.17.
+        #[arg(value_parser = transaction, value_name = "TRANSACTION")]
+        transaction: String,
+        /// How.
+        outcome: Decision,
+        /// Any node of the cluster.
+        #[arg(long, default_value = NODE, value_name = "HOST:PORT")]
+        connect: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Decision {
+    /// It takes effect.
+    Commit,
+    /// It does not.
+    Abort,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -151,6 +202,14 @@ fn host_port(address: &str) -> Result<String, String> {
     match address.rsplit_once(':').map(|(_, port)| port.parse::<u16>()) {
         Some(Ok(1..)) => Ok(address.to_owned()),
         Some(Ok(0) | Err(_)) | None => Err(format!("'{address}' is not of the form HOST:PORT")),
+    }
+}
+
+fn transaction(name: &str) -> Result<String, String> {
+    let numbers = name.strip_prefix('n').and_then(|numbers| numbers.split_once('.'));
+    match numbers.map(|(node, number)| (node.parse::<u64>(), number.parse::<u64>())) {
+        Some((Ok(_), Ok(_))) => Ok(name.to_owned()),
+        Some(_) | None => Err(format!("'{name}' is not of the form n1.17")),
     }
 }
 

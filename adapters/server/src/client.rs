@@ -45,13 +45,38 @@ impl Client {
     }
 }
 
-/// Asks a node for something that takes no argument.
-pub(crate) async fn ask(address: &str, command: &str) -> Result<OwnedFrame> {
+/// Asks a node for something.
+pub(crate) async fn ask(address: &str, request: &[&str]) -> Result<OwnedFrame> {
     let mut client = Client::connect(address).await?;
-    match within(PATIENCE, client.ask(&[command])).await? {
+    match within(PATIENCE, client.ask(request)).await? {
         OwnedFrame::Error(error) => Err(Error::other(error)),
         frame => Ok(frame),
     }
+}
+
+/// The nodes of a cluster, of which one is asked, and where each listens for clients, if that is known.
+pub(crate) async fn members(address: &str) -> std::result::Result<Vec<(u64, Option<String>)>, String> {
+    let answer = ask(address, &["QUORATE.MEMBERS"]).await.map_err(|error| format!("{address}: {error}"))?;
+    let member = |member: &OwnedFrame| match items(member)? {
+        [id, listens] => Some((number(id)?, text(listens))),
+        _ => None,
+    };
+    let members = items(&answer).and_then(|members| members.iter().map(member).collect());
+    members.ok_or_else(|| format!("{address}: not a node of quorate"))
+}
+
+/// The items of an answer.
+pub(crate) fn items(frame: &OwnedFrame) -> Option<&[OwnedFrame]> {
+    match frame {
+        OwnedFrame::Array(items) => Some(items),
+        _ => None,
+    }
+}
+
+/// What follows a name in an answer of pairs.
+pub(crate) fn field<'f>(frame: &'f OwnedFrame, name: &str) -> Option<&'f OwnedFrame> {
+    let (pairs, _) = items(frame)?.as_chunks::<2>();
+    pairs.iter().find(|[field, _]| text(field).as_deref() == Some(name)).map(|[_, value]| value)
 }
 
 /// What comes of something that may take only so long.

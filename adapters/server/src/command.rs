@@ -10,6 +10,7 @@ pub(crate) use shape::{Shape, refusal};
 
 use crate::resp::{Request, Value};
 use crate::scripts::Scripts;
+use quorate::TxId;
 use quorate::keyspace::{Blob, Change, Query, Step};
 
 /// What a request comes to.
@@ -18,7 +19,7 @@ pub(crate) enum Action {
     /// A step of the keyspace, and what becomes of its answer.
     Step(Step, Shape),
     /// A command for the lock table.
-    Lock(quorate::lock::Command),
+    Lock(lock::Command),
     /// Something that is known at once.
     Reply(Value),
     /// Something that changes the connection.
@@ -68,6 +69,15 @@ pub(crate) enum Node {
     Status,
     /// `QUORATE.MEMBERS`.
     Members,
+    /// `QUORATE.TRANSACTIONS`.
+    Transactions,
+    /// `QUORATE.FORCE`.
+    Force {
+        /// Which.
+        tx: TxId,
+        /// How it ends.
+        commit: bool,
+    },
 }
 
 impl Action {
@@ -148,6 +158,8 @@ static COMMANDS: &[Entry] = &[
     Entry { name: "reset", parts: (1, 1), parse: |_, _| Ok(Action::Connection(Connection::Reset)) },
     Entry { name: "quorate.status", parts: (1, 1), parse: |_, _| Ok(Action::Node(Node::Status)) },
     Entry { name: "quorate.members", parts: (1, 1), parse: |_, _| Ok(Action::Node(Node::Members)) },
+    Entry { name: "quorate.transactions", parts: (1, 1), parse: |_, _| Ok(Action::Node(Node::Transactions)) },
+    Entry { name: "quorate.force", parts: (3, 3), parse: server::force },
 ];
 
 /// What a request comes to, or what is wrong with it.

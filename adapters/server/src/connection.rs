@@ -1,18 +1,22 @@
 //! One client: requests in, replies out, in order.
 //!
-//! Requests that have arrived together are asked for together, as long as they are all changes or all queries: a
-//! query may not overtake the change before it, nor a change the query. Nothing more is read until all replies
-//! are written, so a client that does not read is not read from either, and what a connection holds is bounded.
+//! Requests that have arrived together are asked for together, as long as they are all changes of single groups or all
+//! queries: a query may not overtake the change before it, nor a change the query. Of changes in different groups neither
+//! waits for the other; but a transaction over several groups, and what gives a lock back, wait for all that came before,
+//! and what comes after a transaction waits for that. Nothing more is read until all replies are written, so a client that
+//! does not read is not read from either, and what a connection holds is bounded.
 
 use crate::answer::{self, error};
+use crate::command::lock;
 use crate::front::Front;
 use crate::resp::{Protocol, Requests, Value};
-use crate::session::{Acquire, Call, Session, Turn};
+use crate::session::{Call, Session, Turn};
 use crate::store::{Store, Unavailable};
 use bytes::BytesMut;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesOrdered, StreamExt};
-use quorate::keyspace::{Answer, Blob, Query};
+use quorate::GroupId;
+use quorate::keyspace::{Answer, Blob, Change, Command, Query};
 use std::io;
 use std::pin::pin;
 use std::time::Duration;
@@ -42,18 +46,71 @@ pub(crate) struct Connection<'f, S, T> {
 }
 
 /// What a request may be asked for together with.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
+    /// Other commands.
     Command,
+    /// Commands of this group.
+    Release(GroupId),
+    /// Other queries.
     Query,
+    /// Nothing.
+    Transaction,
+    /// Anything.
     Either,
 }
 
 const fn kind(call: &Call) -> Kind {
     match call {
-        Call::Command(..) | Call::Lock(_) => Kind::Command,
-        Call::Query(..) => Kind::Query,
+        Call::Command(group, Command::Change(Change::CompareDelete { .. }), _) => Kind::Release(*group),
+        Call::Command(..) | Call::Renew(_) => Kind::Command,
+        Call::Query(..) | Call::Size => Kind::Query,
+        Call::Transaction(apart) if apart.reads => Kind::Query,
+        Call::Transaction(_) => Kind::Transaction,
         Call::Ready(_) | Call::Node(_) => Kind::Either,
+    }
+}
+
+/// What is asked for and was not answered yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Nothing,
+    Commands(Commands),
+    Queries,
+    Transaction,
+}
+
+/// Which groups were asked for commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Commands {
+    Of(GroupId),
+    OfSeveral,
+}
+
+impl Asked {
+    /// What is asked for with this as well; `None` if that has to wait.
+    fn with(self, call: &Call) -> Option<Self> {
+        match (kind(call), self) {
+            (Kind::Either, asked) => Some(asked),
+            (Kind::Command | Kind::Release(_), Self::Nothing) => Some(Self::Commands(Commands::by(call))),
+            (Kind::Command, Self::Commands(commands)) => {
+                let same = commands == Commands::by(call);
+                Some(Self::Commands(if same { commands } else { Commands::OfSeveral }))
+            }
+            (Kind::Release(group), Self::Commands(Commands::Of(same))) if group == same => Some(self),
+            (Kind::Query, Self::Nothing | Self::Queries) => Some(Self::Queries),
+            (Kind::Transaction, Self::Nothing) => Some(Self::Transaction),
+            (Kind::Command | Kind::Release(_) | Kind::Query | Kind::Transaction, _) => None,
+        }
+    }
+}
+
+impl Commands {
+    const fn by(call: &Call) -> Self {
+        match call {
+            Call::Command(group, ..) => Self::Of(*group),
+            _ => Self::OfSeveral,
+        }
     }
 }
 
@@ -90,23 +147,25 @@ impl<'f, S: Store, T: AsyncRead + AsyncWrite + Unpin> Connection<'f, S, T> {
         pending: &mut Pending<'f>,
         stop: &mut watch::Receiver<bool>,
     ) -> io::Result<bool> {
-        let (front, mut together) = (self.front, Kind::Either);
+        let (front, mut asked) = (self.front, Asked::Nothing);
         loop {
             let session = &mut self.session;
-            let turn = match self.requests.next(|request| session.take(request, &front.scripts)) {
-                Ok(Some(turn)) => turn,
-                Ok(None) => break,
-                Err(error) => Turn::Close(Value::error(error.to_string())),
-            };
+            let turn =
+                match self.requests.next(|request| session.take(request, &front.scripts, &front.placement)) {
+                    Ok(Some(turn)) => turn,
+                    Ok(None) => break,
+                    Err(error) => Turn::Close(Value::error(error.to_string())),
+                };
             let call = match turn {
                 Turn::Call(call) => call,
                 Turn::Watch(keys) => {
                     self.drain(pending).await?;
                     Call::Ready(self.watch(keys).await)
                 }
-                Turn::Acquire(acquire) => {
+                Turn::Lock(lock::Command::Renew { session }) => Call::Renew(session),
+                Turn::Lock(command) => {
                     self.drain(pending).await?;
-                    match self.acquire(acquire, stop).await? {
+                    match self.lock(command, stop).await? {
                         Some(value) => Call::Ready(value),
                         None => return Ok(false),
                     }
@@ -117,12 +176,16 @@ impl<'f, S: Store, T: AsyncRead + AsyncWrite + Unpin> Connection<'f, S, T> {
                     return Ok(false);
                 }
             };
-            let kind = kind(&call);
-            let apart = kind != Kind::Either && together != Kind::Either && kind != together;
-            if apart || pending.len() == IN_FLIGHT {
-                self.drain(pending).await?;
+            if pending.is_empty() {
+                asked = Asked::Nothing;
             }
-            together = if kind == Kind::Either { together } else { kind };
+            asked = match asked.with(&call) {
+                Some(asked) if pending.len() < IN_FLIGHT => asked,
+                Some(_) | None => {
+                    self.drain(pending).await?;
+                    Asked::Nothing.with(&call).unwrap_or(Asked::Nothing)
+                }
+            };
             self.ask(pending, call).await?;
         }
         self.drain(pending).await?;
@@ -134,15 +197,20 @@ impl<'f, S: Store, T: AsyncRead + AsyncWrite + Unpin> Connection<'f, S, T> {
         let reply = match call {
             Call::Ready(value) if pending.is_empty() => return self.put(&value, protocol).await,
             Call::Ready(value) => std::future::ready((value, protocol)).boxed(),
-            Call::Command(command, form) => {
+            Call::Command(group, command, form) => {
                 let shape = |reply| answer::formed(form, reply);
-                return self.hand_in(pending, front.store.command(command), shape).await;
+                return self.hand_in(pending, front.store.command(group, command), shape).await;
             }
-            Call::Lock(command) => {
-                return self.hand_in(pending, front.store.lock(command), answer::lock).await;
+            Call::Renew(session) => {
+                let renew = lock::Command::Renew { session };
+                async move { (answer::lock(front, renew).await, protocol) }.boxed()
             }
-            Call::Query(query, shape) => {
-                async move { (answer::query(front, query, shape).await, protocol) }.boxed()
+            Call::Query(group, query, shape) => {
+                async move { (answer::query(front, group, query, shape).await, protocol) }.boxed()
+            }
+            Call::Size => async move { (answer::size(front).await, protocol) }.boxed(),
+            Call::Transaction(apart) => {
+                async move { (answer::transaction(front, apart).await, protocol) }.boxed()
             }
             Call::Node(node) => async move { (answer::node(front, node).await, protocol) }.boxed(),
         };
@@ -174,16 +242,20 @@ impl<'f, S: Store, T: AsyncRead + AsyncWrite + Unpin> Connection<'f, S, T> {
         Ok(())
     }
 
-    /// Waits for a lock. `None` when the client has gone: then it waits no more.
-    async fn acquire(
+    /// Carries out a command of the lock table, which may wait for a lock. `None` when the client has gone: then it waits
+    /// no more.
+    async fn lock(
         &mut self,
-        acquire: Acquire,
+        command: lock::Command,
         stop: &mut watch::Receiver<bool>,
     ) -> io::Result<Option<Value>> {
+        let lock::Command::Acquire { session, name, .. } = &command else {
+            return Ok(Some(answer::lock(self.front, command).await));
+        };
+        let cancel = lock::Command::Cancel { session: *session, name: name.clone() };
         self.flush().await?;
-        let (store, Acquire { session, name, wait }) = (&self.front.store, acquire);
         let ended = {
-            let mut ended = pin!(store.acquire(session, name.clone(), wait));
+            let mut ended = pin!(answer::lock(self.front, command));
             loop {
                 let buffer = self.requests.buffer();
                 let room = buffer.len() < READ_BYTES;
@@ -192,7 +264,7 @@ impl<'f, S: Store, T: AsyncRead + AsyncWrite + Unpin> Connection<'f, S, T> {
                     biased;
                     ended = &mut ended => break Some(ended),
                     // The session stays in line: its client goes on with another node.
-                    _ = stop.wait_for(|stop| *stop) => break Some(Err(Unavailable::Stopped)),
+                    _ = stop.wait_for(|stop| *stop) => break Some(error(Unavailable::Stopped)),
                     read = self.socket.read_buf(buffer), if room => match read {
                         Ok(0) | Err(_) => break None,
                         Ok(_) => {}
@@ -202,12 +274,9 @@ impl<'f, S: Store, T: AsyncRead + AsyncWrite + Unpin> Connection<'f, S, T> {
         };
         if ended.is_none() {
             // A lock that was granted meanwhile stays the session's: its client may ask for it on another connection.
-            let cancel = quorate::lock::Command::Cancel { session, name };
-            if let Ok(reply) = store.lock(cancel).await {
-                let _ = reply.await;
-            }
+            answer::lock(self.front, cancel).await;
         }
-        Ok(ended.map(answer::lock))
+        Ok(ended)
     }
 
     async fn put(&mut self, value: &Value, protocol: Protocol) -> io::Result<()> {
@@ -234,7 +303,8 @@ impl<'f, S: Store, T: AsyncRead + AsyncWrite + Unpin> Connection<'f, S, T> {
 
     async fn watch(&mut self, keys: Vec<Blob>) -> Value {
         for key in keys {
-            match self.front.store.query(Query::Revision { key: key.clone() }).await {
+            let group = self.front.placement.group(&key);
+            match self.front.store.query(group, Query::Revision { key: key.clone() }).await {
                 Ok(Answer::Revision(revision)) => self.session.watch(key, revision.map(|at| at.modified)),
                 Ok(Answer::Refused(refused)) => return crate::command::refusal(refused),
                 Ok(_) => unreachable!("the answer is as the query"),

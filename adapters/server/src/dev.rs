@@ -2,7 +2,7 @@
 //! its socket for clients.
 
 use crate::arguments::Dev;
-use crate::show::{Shown, heading};
+use crate::show::{Node, heading, lines};
 use crate::stop;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use quorate::{ClusterId, NodeId};
@@ -46,7 +46,7 @@ pub(crate) async fn run(arguments: Dev) -> Result<(), Failure> {
     let ended = tokio::select! {
         asked = stop::asked() => asked.map_err(Failure::from),
         error = first_to_stop(&members) => Err(error),
-        never = show(&members) => match never {},
+        never = show(&members, arguments.groups) => match never {},
     };
     stop.send_replace(true);
     fronts.join_all().await;
@@ -79,8 +79,9 @@ async fn start(
     let (mut members, mut fronts) = (Vec::new(), Vec::new());
     for ((listener, clients), number) in sockets.into_iter().zip(1..) {
         let (id, peers) = (NodeId::new(number), peers.clone());
-        let disk = open_disk(&arguments.data.join(format!("node-{number}")), CLUSTER, id)?;
-        let replica = Replica::start(Plan { cluster: CLUSTER, id, peers, listener, disk }).await?;
+        let groups = arguments.groups;
+        let disk = open_disk(&arguments.data.join(format!("node-{number}")), CLUSTER, id, groups)?;
+        let replica = Replica::start(Plan { cluster: CLUSTER, id, peers, groups, listener, disk }).await?;
         let address = clients.local_addr()?.to_string();
         members.push(Member { id, address, replica: Arc::new(replica) });
         fronts.push(clients);
@@ -95,32 +96,46 @@ async fn first_to_stop(members: &[Member]) -> Failure {
     futures_util::future::select_all(stopped).await.0.into()
 }
 
-/// Shows the nodes: on a terminal as they are, elsewhere a line when one of them changes its role or its term.
-async fn show(members: &[Member]) -> std::convert::Infallible {
-    let mut lines = std::io::stdout().is_terminal().then(|| Table::new(members.len()));
+/// Shows the nodes: on a terminal as they are, elsewhere a line when one of them changes its role or its term in a group.
+async fn show(members: &[Member], groups: u64) -> std::convert::Infallible {
+    let rows = members.len() * usize::try_from(groups).unwrap_or(usize::MAX);
+    let mut table = std::io::stdout().is_terminal().then(|| Table::new(rows));
     let mut before = Vec::new();
     loop {
         let mut nodes = Vec::new();
         for member in members {
             nodes.push(match member.replica.status().await {
-                Ok(status) => Shown::of(&status, &member.address),
-                Err(_) => Shown::unreachable(member.id.get(), Some(member.address.clone())),
+                Ok(groups) => Node::of(member.id, &groups, &member.address),
+                Err(_) => Node::unreachable(member.id.get(), Some(member.address.clone())),
             });
         }
-        match &mut lines {
-            Some(table) => table.show(&nodes),
+        match &mut table {
+            Some(table) => table.show(&lines(&nodes)),
             // Whoever read this may have gone; the nodes need not.
-            None => changed(&before, &nodes).for_each(|node| drop(writeln!(std::io::stdout(), "{node}"))),
+            None => lines(&changed(&before, &nodes))
+                .iter()
+                .for_each(|line| drop(writeln!(std::io::stdout(), "{line}"))),
         }
         before = nodes;
         tokio::time::sleep(LOOK).await;
     }
 }
 
-fn changed<'n>(before: &'n [Shown], nodes: &'n [Shown]) -> impl Iterator<Item = &'n Shown> {
-    nodes.iter().filter(|node| {
-        !before.iter().any(|was| was.id == node.id && was.role == node.role && was.term == node.term)
-    })
+/// What changed its role or its term.
+fn changed(before: &[Node], nodes: &[Node]) -> Vec<Node> {
+    let changed = nodes.iter().map(|node| {
+        let was = before.iter().find(|was| was.id == node.id);
+        let same = |group: &crate::show::Group| {
+            was.into_iter()
+                .flat_map(|was| &was.groups)
+                .any(|was| was.group == group.group && was.role == group.role && was.term == group.term)
+        };
+        let groups = node.groups.iter().filter(|group| !same(group)).cloned().collect();
+        // One that cannot be reached is told once.
+        let reachable = node.reachable || was.is_some_and(|was| !was.reachable);
+        Node { groups, reachable, ..node.clone() }
+    });
+    changed.collect()
 }
 
 /// Lines that stay where they are.
@@ -137,9 +152,9 @@ impl Table {
         Self(lines)
     }
 
-    fn show(&mut self, nodes: &[Shown]) {
-        for (line, node) in self.0.iter().skip(1).zip(nodes) {
-            line.set_message(node.to_string());
+    fn show(&mut self, lines: &[String]) {
+        for (line, text) in self.0.iter().skip(1).zip(lines) {
+            line.set_message(text.clone());
         }
     }
 }

@@ -4,22 +4,131 @@ use crate::replica::WINDOW_BYTES;
 use quorate::{ClusterId, NodeId};
 use quorate_disk::Options;
 use quorate_tokio::{DiskStorage, StorageError};
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::Path;
 
 /// What the log's own framing of a compacted window takes besides its entries, at most.
 const SLACK_BYTES: u64 = 16 << 20;
+/// The file that says how many groups there are. It is there before the log is.
+const GROUPS: &str = "groups";
 
-/// Opens the storage of a node in a directory, or makes it, with room for the largest record there can be: the whole
-/// window, when it is compacted.
+/// Why a directory cannot be used.
+#[derive(Debug)]
+pub enum DiskError {
+    /// It is of a cluster of another number of groups.
+    Groups {
+        /// That one.
+        kept: u64,
+        /// The one that was asked for.
+        asked: u64,
+    },
+    /// It does not say of how many groups it is.
+    NoGroups,
+    /// It cannot be read or written.
+    Files(io::Error),
+    /// It is in use, belongs to another node, or is damaged.
+    Storage(StorageError),
+}
+
+impl fmt::Display for DiskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Groups { kept, asked } => write!(
+                f,
+                "the data are of a cluster of {kept} groups, and not of {asked}: the number is fixed for the life of a \
+                 cluster; start with --groups {kept}, or with other data"
+            ),
+            Self::NoGroups => f.write_str(
+                "the data do not say how many groups the cluster has: they are damaged, or of an earlier version",
+            ),
+            Self::Files(error) => write!(f, "the data cannot be used: {error}"),
+            Self::Storage(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for DiskError {}
+
+impl From<io::Error> for DiskError {
+    fn from(error: io::Error) -> Self {
+        Self::Files(error)
+    }
+}
+
+/// Opens the storage of a node of a cluster of so many groups in a directory, or makes it, with room for the largest
+/// record there can be: the whole window of a group, when it is compacted.
 ///
 /// # Errors
-/// It is in use, belongs to another node, or is damaged.
-pub fn open_disk(directory: &Path, cluster: ClusterId, node: NodeId) -> Result<DiskStorage, StorageError> {
+/// It is in use, belongs to another node or a cluster of another number of groups, or is damaged.
+pub fn open_disk(
+    directory: &Path,
+    cluster: ClusterId,
+    node: NodeId,
+    groups: u64,
+) -> Result<DiskStorage, DiskError> {
+    check_groups(directory, groups)?;
     let record_bytes = WINDOW_BYTES + SLACK_BYTES;
     let options = Options {
         max_record_bytes: u32::try_from(record_bytes).unwrap_or(u32::MAX),
         segment_bytes: record_bytes + SLACK_BYTES,
         ..Options::default()
     };
-    DiskStorage::open(directory, cluster, node, options)
+    DiskStorage::open(directory, cluster, node, options).map_err(DiskError::Storage)
+}
+
+/// Compares the number of groups with the one that is kept; keeps it, if nothing is kept yet.
+fn check_groups(directory: &Path, groups: u64) -> Result<(), DiskError> {
+    let file = directory.join(GROUPS);
+    match fs::read_to_string(&file) {
+        Ok(kept) => match kept.trim().parse() {
+            Ok(kept) if kept == groups => Ok(()),
+            Ok(kept) => Err(DiskError::Groups { kept, asked: groups }),
+            Err(_) => Err(DiskError::NoGroups),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(directory)?;
+            let (mut is_new, draft) = (true, directory.join("groups.new"));
+            for entry in fs::read_dir(directory)? {
+                is_new &= entry?.path() == draft;
+            }
+            if !is_new {
+                return Err(DiskError::NoGroups);
+            }
+            let mut written = File::create(&draft)?;
+            writeln!(written, "{groups}")?;
+            written.sync_all()?;
+            fs::rename(&draft, &file)?;
+            Ok(File::open(directory)?.sync_all()?)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    #[test]
+    fn the_number_of_groups_is_fixed_by_the_first_start() {
+        let data = TempDir::new().expect("a directory");
+        let directory = data.path().join("node");
+        check_groups(&directory, 4).expect("new");
+        check_groups(&directory, 4).expect("the same");
+        assert!(matches!(check_groups(&directory, 5), Err(DiskError::Groups { kept: 4, asked: 5 })));
+        fs::write(directory.join(GROUPS), "").expect("it is there");
+        assert!(matches!(check_groups(&directory, 4), Err(DiskError::NoGroups)));
+    }
+
+    #[test]
+    fn data_that_do_not_say_their_groups_are_not_used_and_half_a_start_is_no_start() {
+        let data = TempDir::new().expect("a directory");
+        fs::write(data.path().join("groups.new"), "").expect("it is there");
+        check_groups(data.path(), 4).expect("new");
+        fs::remove_file(data.path().join(GROUPS)).expect("it is there");
+        fs::write(data.path().join("0001.log"), "").expect("it is there");
+        assert!(matches!(check_groups(data.path(), 4), Err(DiskError::NoGroups)));
+    }
 }

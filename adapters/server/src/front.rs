@@ -1,7 +1,9 @@
 //! The front end: takes in clients.
 
 use crate::connection::Connection;
+use crate::locks::{Branches, Locks};
 use crate::members::Members;
+use crate::placement::Placement;
 use crate::scripts::Scripts;
 use crate::store::Store;
 use std::io;
@@ -25,6 +27,8 @@ pub struct Front<S> {
     pub(crate) store: Arc<S>,
     pub(crate) members: Members,
     pub(crate) scripts: Scripts,
+    pub(crate) placement: Placement,
+    branches: Branches,
     connections: usize,
 }
 
@@ -32,13 +36,19 @@ impl<S: Store> Front<S> {
     /// A front end of `store`.
     #[must_use]
     pub fn new(store: Arc<S>, members: Members) -> Self {
-        Self { store, members, scripts: Scripts::default(), connections: CONNECTIONS }
+        let (placement, connections) = (Placement::new(store.groups()), CONNECTIONS);
+        let (scripts, branches) = (Scripts::default(), Branches::default());
+        Self { store, members, scripts, placement, branches, connections }
     }
 
     /// The same, for no more than this many clients at the same time.
     #[must_use]
     pub fn with_connections(self, connections: usize) -> Self {
         Self { connections, ..self }
+    }
+
+    pub(crate) fn locks(&self) -> Locks<'_, S> {
+        Locks { store: &*self.store, placement: &self.placement, branches: &self.branches }
     }
 
     /// Serves one client over any stream until it goes, is told to go, or `stop` says so.
@@ -60,7 +70,10 @@ impl<S: Store> Front<S> {
         let front = Arc::new(self);
         let mut clients = JoinSet::new();
         let announcer = Arc::clone(&front);
-        let announcer = tokio::spawn(async move { announcer.members.announce(&*announcer.store).await });
+        let announcer = tokio::spawn(async move {
+            let Self { members, store, placement, .. } = &*announcer;
+            members.announce(&**store, placement).await;
+        });
         let mut id = 0;
         loop {
             let accepted = tokio::select! {

@@ -1,7 +1,8 @@
-//! The front end of `quorate`: a replicated keyspace and lock table, served to the clients of the Redis protocol.
+//! The front end of `quorate`: replicated groups of keys and locks, served to the clients of the Redis protocol.
 //!
-//! [`Front`] speaks the protocol and knows nothing of replication: it serves any [`Store`]. [`Replica`] is one node of
-//! a replicated one, [`Single`] one in memory, for tests.
+//! [`Front`] speaks the protocol and knows nothing of replication: it serves any [`Store`]. It knows which of its groups
+//! has a key ([`Placement`]), and asks one group, or makes a transaction of what concerns several. [`Replica`] is one
+//! node of a replicated store, [`Single`] one in memory, for tests.
 //!
 //! # Limits
 //!
@@ -16,21 +17,26 @@ mod command;
 mod connection;
 mod disk;
 mod front;
+mod locks;
 mod members;
+mod placement;
 mod replica;
 mod resp;
 mod scripts;
 mod service;
 mod session;
 mod single;
+mod split;
 mod store;
 mod waits;
 
-pub use disk::open_disk;
+pub use disk::{DiskError, open_disk};
 pub use front::{CONNECTIONS, Front};
 pub use members::Members;
+pub use placement::{GROUPS, Placement};
 pub use replica::{PEERS, Plan, Replica};
 pub use resp::{Protocol, Value};
 pub use service::{LOCKS, SESSIONS, WAITERS};
 pub use single::Single;
-pub use store::{Store, Unavailable};
+pub use split::{Objection, Part};
+pub use store::{Forced, InDoubt, Settled, Store, Unavailable};

@@ -8,6 +8,7 @@ mod serve;
 mod show;
 mod status;
 mod stop;
+mod transactions;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
@@ -37,6 +38,7 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn Error + Send + Sync>>
         Command::Serve(arguments) => serve::run(arguments).await?,
         Command::Lock(arguments) => return Ok(lock::run(arguments).await),
         Command::Status(arguments) => status::run(&arguments).await?,
+        Command::Transactions(arguments) => return transactions::run(&arguments).await,
     }
     Ok(ExitCode::SUCCESS)
 }

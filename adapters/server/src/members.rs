@@ -3,6 +3,7 @@
 //! A node is started with the addresses at which peers talk to each other. Where it listens for clients it tells the
 //! others by a key of its own in the keyspace.
 
+use crate::placement::Placement;
 use crate::store::{Store, Unavailable};
 use quorate::NodeId;
 use quorate::keyspace::{Answer, Blob, Change, Command, Condition, Expiry, Query, Reply};
@@ -28,28 +29,29 @@ impl Members {
     }
 
     /// Tells the others the own address, as long as it takes.
-    pub(crate) async fn announce<S: Store>(&self, store: &S) {
+    pub(crate) async fn announce<S: Store>(&self, store: &S, placement: &Placement) {
         let Some((_, Some(address))) = self.known().into_iter().find(|(id, _)| *id == self.own) else {
             return;
         };
         // Ends with the server, if no quorum ever comes.
-        while self.try_announce(store, &address).await.is_err() {
+        while self.try_announce(store, placement, &address).await.is_err() {
             tokio::time::sleep(PAUSE).await;
         }
     }
 
     /// All nodes; those whose address is not known are looked up in what this node has applied so far.
-    pub(crate) async fn list<S: Store>(&self, store: &S) -> Vec<(NodeId, Option<String>)> {
+    pub(crate) async fn list<S: Store>(
+        &self,
+        store: &S,
+        placement: &Placement,
+    ) -> Vec<(NodeId, Option<String>)> {
         let known = self.known();
-        let keys: Vec<_> = known.iter().map(|(id, _)| key(*id)).collect();
-        if known.iter().all(|(_, address)| address.is_some()) {
-            return known;
-        }
-        if let Ok(Answer::Values(told)) = store.peek(Query::GetAll { keys }).await {
-            let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-            for ((_, address), told) in addresses.iter_mut().zip(told) {
-                let told = told.map(|told| String::from_utf8_lossy(&told).into_owned());
-                *address = address.take().or(told);
+        for (id, _) in known.iter().filter(|(_, address)| address.is_none()) {
+            let key = key(*id);
+            let told = store.peek(placement.group(&key), Query::Get { key }).await;
+            if let Ok(Answer::Value(Some(told))) = told {
+                let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+                addresses.insert(*id, Some(String::from_utf8_lossy(&told).into_owned()));
             }
         }
         self.known()
@@ -60,15 +62,21 @@ impl Members {
         addresses.iter().map(|(id, address)| (*id, address.clone())).collect()
     }
 
-    async fn try_announce<S: Store>(&self, store: &S, address: &str) -> Result<(), Unavailable> {
+    async fn try_announce<S: Store>(
+        &self,
+        store: &S,
+        placement: &Placement,
+        address: &str,
+    ) -> Result<(), Unavailable> {
         let (key, value) = (key(self.own), Blob::from(address));
-        let told = store.query(Query::Get { key: key.clone() }).await?;
+        let group = placement.group(&key);
+        let told = store.query(group, Query::Get { key: key.clone() }).await?;
         if told == Answer::Value(Some(value.clone())) {
             return Ok(());
         }
         let (condition, expiry) = (Condition::Always, Expiry::Never);
         let set = Change::Set { key, value, condition, expiry, previous: false };
-        match store.command(Command::Change(set)).await?.await? {
+        match store.command(group, Command::Change(set)).await?.await? {
             Reply::Answer(Answer::Done) => Ok(()),
             Reply::Answer(_) | Reply::Answers(_) | Reply::Conflict => Err(Unavailable::Busy),
         }

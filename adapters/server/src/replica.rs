@@ -1,7 +1,8 @@
 //! A store that is replicated: one node of a group.
 
 use crate::service::Service;
-use crate::store::{Store, Unavailable};
+use crate::split::Part;
+use crate::store::{Forced, InDoubt, Settled, Store, Unavailable};
 use crate::waits::{self, Waits};
 use quorate::keyspace::limits::COMMAND_BYTES;
 use quorate::keyspace::{Answer, Command, Query, Reply};
@@ -9,7 +10,7 @@ use quorate::lock::{self, Name, SessionId, Wait};
 use quorate::raft::{self, Status};
 use quorate::replicated::{self, Event, Outcome, Replicated, Request, Settings};
 use quorate::space::Heap;
-use quorate::{Application, ClusterId, Either, Index, NodeId};
+use quorate::{Application, ClusterId, Either, GroupId, Index, NodeId, TxId};
 use quorate_tokio::{DiskStorage, Handle, Node, RequestError, StartError, StopReason};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -40,6 +41,8 @@ pub struct Plan {
     pub id: NodeId,
     /// Where the nodes of the cluster listen for each other, this one among them.
     pub peers: BTreeMap<NodeId, String>,
+    /// How many groups the cluster has.
+    pub groups: u64,
     /// Where this node listens for the others.
     pub listener: TcpListener,
     /// What it has on disk.
@@ -68,7 +71,8 @@ impl Replica {
     /// # Errors
     /// What is on disk cannot be used.
     pub async fn start(plan: Plan) -> Result<Self, StartError> {
-        let Plan { cluster, id, peers, listener, disk } = plan;
+        let Plan { cluster, id, peers, groups, listener, disk } = plan;
+        let cluster = among(cluster, groups);
         let voters: Vec<_> = peers.keys().copied().collect();
         let raft = raft::Config {
             // A message takes the largest command whole.
@@ -150,40 +154,64 @@ impl Replica {
 }
 
 impl Store for Replica {
+    fn groups(&self) -> u64 {
+        1
+    }
+
     async fn command(
         &self,
+        _: GroupId,
         command: Command,
     ) -> Result<impl Future<Output = Result<Reply, Unavailable>> + use<>, Unavailable> {
         let reply = self.hand_in(Either::First(command)).await?;
         Ok(async { Ok(of_keys(reply.await?.0)) })
     }
 
-    async fn lock(
-        &self,
-        command: lock::Command,
-    ) -> Result<impl Future<Output = Result<lock::Reply, Unavailable>> + use<>, Unavailable> {
-        let reply = self.hand_in(Either::Second(command)).await?;
-        Ok(async { Ok(of_locks(reply.await?.0)) })
+    async fn transact(&self, _: Vec<(GroupId, Part)>) -> Result<Settled, Unavailable> {
+        unreachable!("there is one group")
     }
 
-    async fn acquire(&self, session: SessionId, name: Name, wait: Wait) -> Result<lock::Reply, Unavailable> {
+    async fn query(&self, _: GroupId, query: Query) -> Result<Answer, Unavailable> {
+        self.ask(Either::First(query)).await.map(of_keys)
+    }
+
+    async fn peek(&self, _: GroupId, query: Query) -> Result<Answer, Unavailable> {
+        let look = move |machine: &Machine| machine.application().first().query(machine.time(), &query);
+        self.handle().inspect(look).await.map_err(|_| Unavailable::Stopped)
+    }
+
+    async fn lock(&self, _: GroupId, command: lock::Command) -> Result<lock::Reply, Unavailable> {
+        Ok(of_locks(self.hand_in(Either::Second(command)).await?.await?.0))
+    }
+
+    async fn acquire(
+        &self,
+        _: GroupId,
+        session: SessionId,
+        name: Name,
+        wait: Wait,
+    ) -> Result<lock::Reply, Unavailable> {
         tokio::select! {
             ended = self.waits.acquire(self, session, name, wait) => ended,
             _ = self.stopped() => Err(Unavailable::Stopped),
         }
     }
 
-    async fn query(&self, query: Query) -> Result<Answer, Unavailable> {
-        self.ask(Either::First(query)).await.map(of_keys)
+    async fn look(&self, _: GroupId, query: lock::Query) -> Result<lock::Answer, Unavailable> {
+        self.ask(Either::Second(query)).await.map(of_locks)
     }
 
-    async fn peek(&self, query: Query) -> Result<Answer, Unavailable> {
-        let look = move |machine: &Machine| machine.application().first().query(machine.time(), &query);
-        self.handle().inspect(look).await.map_err(|_| Unavailable::Stopped)
+    async fn status(&self) -> Result<Vec<(GroupId, Status)>, Unavailable> {
+        let status = self.handle().inspect(Machine::status).await.map_err(|_| Unavailable::Stopped)?;
+        Ok(vec![(GroupId::default(), status)])
     }
 
-    async fn status(&self) -> Result<Status, Unavailable> {
-        self.handle().inspect(Machine::status).await.map_err(|_| Unavailable::Stopped)
+    async fn in_doubt(&self) -> Result<Vec<InDoubt>, Unavailable> {
+        Ok(Vec::new())
+    }
+
+    async fn force(&self, _: GroupId, _: TxId, _: bool) -> Result<Forced, Unavailable> {
+        Ok(Forced::Unknown)
     }
 }
 
@@ -214,6 +242,12 @@ fn of_locks<A, B>(told: Either<A, B>) -> B {
         Either::Second(told) => told,
         Either::First(_) => unreachable!("the lock table was asked"),
     }
+}
+
+/// The cluster's number as its nodes tell it to each other: nodes that do not agree on how many groups there are do not
+/// talk.
+const fn among(cluster: ClusterId, groups: u64) -> ClusterId {
+    ClusterId::new(cluster.get() ^ (groups << 48))
 }
 
 async fn turn(turns: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Unavailable> {

@@ -14,7 +14,7 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 /// Runs a node until it is asked to stop, or cannot go on.
 pub(crate) async fn run(arguments: Serve) -> Result<(), Failure> {
-    let Serve { id, cluster, listen, data, cluster_id, insecure, connections } = arguments;
+    let Serve { id, cluster, listen, data, cluster_id, groups, insecure, connections } = arguments;
     let peers = cluster.0;
     let own = peers.get(&id).ok_or_else(|| format!("--id {} is not in --cluster", id.get()))?;
     let listener = bind(own, insecure).await?;
@@ -22,8 +22,9 @@ pub(crate) async fn run(arguments: Serve) -> Result<(), Failure> {
     let members = Members::new(id, members(id, peers.keys(), clients.local_addr()?));
 
     let cluster = ClusterId::new(cluster_id);
-    let disk = open_disk(&data, cluster, id)?;
-    let replica = Arc::new(Replica::start(Plan { cluster, id, peers, listener, disk }).await?);
+    let disk = open_disk(&data, cluster, id, groups)?;
+    let plan = Plan { cluster, id, peers, groups, listener, disk };
+    let replica = Arc::new(Replica::start(plan).await?);
     let (stop, stopped) = watch::channel(false);
     let front = Front::new(Arc::clone(&replica), members).with_connections(connections);
     let front = tokio::spawn(front.serve(clients, stopped));

@@ -1,14 +1,19 @@
 //! What a connection is in the middle of: its protocol, its transaction, what it watches.
 
-use crate::command::{self, Action, Connection, Node, Shape, refusal};
+use crate::command::{self, Action, Connection, Node, Shape, lock, refusal};
+use crate::placement::Placement;
 use crate::resp::{Protocol, Request, Value};
 use crate::scripts::Scripts;
+use crate::split::{self, Merge, Part, Split};
 use quorate::keyspace::limits::{COMMAND_BYTES, KEYS, STEPS};
-use quorate::keyspace::{Blob, Command, Query, Refused, Step, Transaction};
-use quorate::lock::{self, Name, SessionId, Wait};
-use quorate::{Command as _, Index};
+use quorate::keyspace::{Blob, Change, Command, Query, Refused, Step, Transaction};
+use quorate::{Command as _, GroupId, Index};
 
 const NOT_INSIDE: &str = "ERR Command not allowed inside a transaction";
+
+/// A script whose keys have to be looked at together.
+const SPANS: &str = "ERR this script's keys are in several groups, which is not possible inside MULTI: run it by \
+                     itself, or give its keys the same {tag}";
 
 /// What comes of a request.
 #[derive(Debug)]
@@ -17,18 +22,10 @@ pub(crate) enum Turn {
     Call(Call),
     /// Ask for the revisions of these keys, and tell [`Session::watch`].
     Watch(Vec<Blob>),
-    /// Wait for a lock.
-    Acquire(Acquire),
+    /// A command of the lock table.
+    Lock(lock::Command),
     /// Reply, and close.
     Close(Value),
-}
-
-/// A lock to wait for.
-#[derive(Debug)]
-pub(crate) struct Acquire {
-    pub(crate) session: SessionId,
-    pub(crate) name: Name,
-    pub(crate) wait: Wait,
 }
 
 /// What to ask for.
@@ -36,21 +33,35 @@ pub(crate) struct Acquire {
 pub(crate) enum Call {
     /// Nothing: this is the reply.
     Ready(Value),
-    /// A command, and what becomes of its reply.
-    Command(Command, Form),
-    /// A query.
-    Query(Query, Shape),
-    /// A command for the lock table, but for those that wait.
-    Lock(lock::Command),
+    /// A command for a group, and what becomes of its reply.
+    Command(GroupId, Command, Form),
+    /// A query for a group.
+    Query(GroupId, Query, Shape),
+    /// Something for several groups.
+    Transaction(Apart),
+    /// A renewal of a lock session: of all commands of the lock table the one that may be asked for beside others.
+    Renew(lock::Number),
+    /// How many keys there are.
+    Size,
     /// Of the node itself.
     Node(Node),
+}
+
+/// What was taken apart, since its keys are in several groups.
+#[derive(Debug)]
+pub(crate) struct Apart {
+    pub(crate) parts: Vec<(GroupId, Part)>,
+    pub(crate) merge: Merge,
+    pub(crate) form: Form,
+    /// Whether it changes nothing.
+    pub(crate) reads: bool,
 }
 
 /// What becomes of the reply to a command.
 #[derive(Debug)]
 pub(crate) enum Form {
-    /// The reply to a change.
-    Change(Shape),
+    /// The reply to a change, or to a query.
+    One(Shape),
     /// The replies to what was queued in a transaction.
     Queue(Vec<Queued>),
 }
@@ -95,11 +106,13 @@ impl Session {
     }
 
     /// Takes in a request.
-    pub(crate) fn take(&mut self, request: &Request<'_>, scripts: &Scripts) -> Turn {
+    pub(crate) fn take(&mut self, request: &Request<'_>, scripts: &Scripts, placement: &Placement) -> Turn {
         match command::parse(request, scripts) {
+            Ok(Action::Connection(Connection::Execute)) => Turn::Call(self.execute(placement)),
             Ok(Action::Connection(what)) => self.connection(what),
-            Ok(Action::Lock(command)) => self.lock(command),
-            Ok(action) => Turn::Call(self.act(action)),
+            Ok(Action::Lock(_)) if self.transaction.is_some() => self.wrong(Value::error(NOT_INSIDE)),
+            Ok(Action::Lock(command)) => Turn::Lock(command),
+            Ok(action) => Turn::Call(self.act(action, placement)),
             Err(error) => self.wrong(error),
         }
     }
@@ -109,32 +122,21 @@ impl Session {
         self.watched.push((key, revision));
     }
 
-    fn act(&mut self, action: Action) -> Call {
+    fn act(&mut self, action: Action, placement: &Placement) -> Call {
         if let Some(draft) = &mut self.transaction {
-            let queued = draft.add(action);
+            let queued = draft.add(action, placement);
             draft.broken |= queued.is_err();
-            return Call::Ready(queued.unwrap_or_else(refusal));
+            return Call::Ready(queued.unwrap_or_else(|error| error));
         }
         match action {
             Action::Step(Step::Change(change), shape) => {
-                let command = Command::Change(change);
-                match command.check() {
-                    Ok(()) => Call::Command(command, Form::Change(shape)),
-                    Err(refused) => Call::Ready(refusal(refused)),
-                }
+                carried_out(Command::Change(change), Form::One(shape), placement)
             }
-            Action::Step(Step::Query(query), shape) => Call::Query(query, shape),
+            Action::Step(Step::Query(Query::Stats), _) => Call::Size,
+            Action::Step(Step::Query(query), shape) => answered(query, shape, placement),
             Action::Reply(value) => Call::Ready(value),
             Action::Node(node) => Call::Node(node),
             Action::Connection(_) | Action::Lock(_) => unreachable!("taken before"),
-        }
-    }
-
-    fn lock(&mut self, command: lock::Command) -> Turn {
-        match command {
-            _ if self.transaction.is_some() => self.wrong(Value::error(NOT_INSIDE)),
-            lock::Command::Acquire { session, name, wait } => Turn::Acquire(Acquire { session, name, wait }),
-            command => Turn::Call(Call::Lock(command)),
         }
     }
 
@@ -160,7 +162,6 @@ impl Session {
                 self.transaction = Some(Draft::default());
                 Value::OK
             }
-            Connection::Execute => return Turn::Call(self.execute()),
             Connection::Discard => match self.transaction.take() {
                 Some(_) => {
                     self.watched.clear();
@@ -188,11 +189,12 @@ impl Session {
                 Value::Simple("RESET")
             }
             Connection::Quit => return Turn::Close(Value::OK),
+            Connection::Execute => unreachable!("taken before"),
         };
         Turn::Call(Call::Ready(value))
     }
 
-    fn execute(&mut self) -> Call {
+    fn execute(&mut self, placement: &Placement) -> Call {
         let watched = std::mem::take(&mut self.watched);
         match self.transaction.take() {
             None => Call::Ready(Value::error("ERR EXEC without MULTI")),
@@ -201,10 +203,7 @@ impl Session {
             }
             Some(Draft { steps, queue, .. }) => {
                 let command = Command::Transaction(Transaction { watched, steps });
-                match command.check() {
-                    Ok(()) => Call::Command(command, Form::Queue(queue)),
-                    Err(refused) => Call::Ready(refusal(refused)),
-                }
+                carried_out(command, Form::Queue(queue), placement)
             }
         }
     }
@@ -233,16 +232,40 @@ impl Session {
     }
 }
 
+/// What is asked for to have a command carried out.
+fn carried_out(command: Command, form: Form, placement: &Placement) -> Call {
+    let split = command.check().and_then(|()| split::command(command, |key| placement.group(key)));
+    match split {
+        Ok(Split::Whole(group, command)) => Call::Command(group, command, form),
+        Ok(Split::Parts(parts, merge)) => Call::Transaction(Apart { parts, merge, form, reads: false }),
+        Err(refused) => Call::Ready(refusal(refused)),
+    }
+}
+
+/// What is asked for to have a query answered.
+fn answered(query: Query, shape: Shape, placement: &Placement) -> Call {
+    if let Err(refused) = query.check() {
+        return Call::Ready(refusal(refused));
+    }
+    match split::query(query, |key| placement.group(key)) {
+        Split::Whole(group, query) => Call::Query(group, query, shape),
+        Split::Parts(parts, merge) => {
+            Call::Transaction(Apart { parts, merge, form: Form::One(shape), reads: true })
+        }
+    }
+}
+
 impl Draft {
-    fn add(&mut self, action: Action) -> Result<Value, Refused> {
+    fn add(&mut self, action: Action, placement: &Placement) -> Result<Value, Value> {
         if self.queue.len() == STEPS {
-            return Err(Refused::TooManySteps);
+            return Err(refusal(Refused::TooManySteps));
         }
         let queued = match action {
             Action::Step(step, shape) => {
+                can_be_a_step(&step, placement)?;
                 let alone =
                     Command::Transaction(Transaction { watched: Vec::new(), steps: vec![step.clone()] });
-                alone.check()?;
+                alone.check().map_err(refusal)?;
                 self.bytes += alone.weight();
                 self.steps.push(step);
                 Queued::Step(shape)
@@ -255,9 +278,24 @@ impl Draft {
             Action::Connection(_) | Action::Lock(_) => unreachable!("taken before"),
         };
         if self.bytes > COMMAND_BYTES {
-            return Err(Refused::CommandTooLarge);
+            return Err(refusal(Refused::CommandTooLarge));
         }
         self.queue.push(queued);
         Ok(Value::Simple("QUEUED"))
+    }
+}
+
+/// Whether the groups can each do their part of a step without knowing what comes of the others'.
+fn can_be_a_step(step: &Step, placement: &Placement) -> Result<(), Value> {
+    match step {
+        Step::Change(Change::CompareExpire { keys, .. } | Change::CreateAll { keys, .. }) => {
+            let mut groups = keys.iter().map(|key| placement.group(key));
+            let first = groups.next();
+            if groups.all(|group| Some(group) == first) { Ok(()) } else { Err(Value::error(SPANS)) }
+        }
+        Step::Query(Query::Stats) if placement.count() > 1 => Err(Value::error(
+            "ERR DBSIZE is not possible inside MULTI: it counts the keys of all groups; ask for it outside",
+        )),
+        Step::Change(_) | Step::Query(_) => Ok(()),
     }
 }

@@ -1,43 +1,56 @@
 //! A keyspace and a lock table of this process alone.
 
 use crate::service::Service;
-use crate::store::{Store, Unavailable};
+use crate::split::{Objection, Part};
+use crate::store::{Forced, InDoubt, Settled, Store, Unavailable};
 use crate::waits::{self, Waits};
-use quorate::keyspace::{Answer, Command, Query, Reply};
+use quorate::keyspace::{Answer, Change, Command, Query, Reply, Step};
 use quorate::lock::{self, Name, SessionId, Wait};
 use quorate::raft::{Role, Status};
-use quorate::{Application, Either, Index, Moment, NodeId, Term, Timestamp};
+use quorate::{Application, Either, GroupId, Index, Moment, NodeId, Term, Timestamp, TxId};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A keyspace and a lock table in memory that nobody else has: no log, no peers, nothing durable. For tests of the
-/// front end and of clients.
+/// Groups in memory that nobody else has: no log, no peers, nothing durable. For tests of the front end and of clients.
 ///
-/// Time passes only when something is asked of it: a wait or a lease that is over is found to be so by the next
+/// Time passes only when something is asked of a group: a wait or a lease that is over is found to be so by the next
 /// command.
 #[derive(Debug)]
 pub struct Single {
     state: Mutex<State>,
     started: Instant,
-    waits: Arc<Waits>,
+    waits: Vec<Arc<Waits>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    service: Service,
-    index: Index,
+    groups: Vec<Group>,
     /// How far the clock was put forward.
     ahead: Duration,
 }
 
+#[derive(Debug, Default)]
+struct Group {
+    service: Service,
+    index: Index,
+}
+
 impl Default for Single {
     fn default() -> Self {
-        Self { state: Mutex::default(), started: Instant::now(), waits: Arc::default() }
+        Self::of(1)
     }
 }
 
 impl Single {
+    /// So many groups.
+    #[must_use]
+    pub fn of(groups: u64) -> Self {
+        let state = State { groups: (0..groups).map(|_| Group::default()).collect(), ahead: Duration::ZERO };
+        let waits = (0..groups).map(|_| Arc::default()).collect();
+        Self { state: Mutex::new(state), started: Instant::now(), waits }
+    }
+
     /// Puts the clock forward: what is due by then is over.
     pub fn pass(&self, time: Duration) {
         self.state().ahead += time;
@@ -47,91 +60,166 @@ impl Single {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets the time pass that has passed.
-    fn tick(&self, state: &mut State) -> Moment {
+    /// Does something with a group, after the time that has passed.
+    fn at<T>(&self, group: GroupId, act: impl FnOnce(&mut Service, Moment) -> T) -> T {
+        self.within(&mut self.state(), group, act)
+    }
+
+    fn within<T>(&self, state: &mut State, group: GroupId, act: impl FnOnce(&mut Service, Moment) -> T) -> T {
+        let (time, waits) = (self.started.elapsed() + state.ahead, self.waits(group));
+        let time = Timestamp::default().after(time);
+        let Group { service, index } = &mut state.groups[number(group)];
         // As in a log, what happens has a place of its own.
-        state.index = state.index.next();
-        let time = Timestamp::default().after(self.started.elapsed() + state.ahead);
-        let now = Moment { index: state.index, time };
-        state.service.tick(now);
-        self.tell(state);
-        now
+        *index = index.next();
+        let now = Moment { index: *index, time };
+        service.tick(now);
+        tell(service, waits);
+        let acted = act(service, now);
+        tell(service, waits);
+        acted
     }
 
-    fn tell(&self, state: &mut State) {
-        while let Some(notice) = state.service.notice() {
-            match notice {
-                Either::First(never) => match never {},
-                Either::Second(notice) => self.waits.tell(&notice),
-            }
-        }
-    }
-
-    fn change(&self, command: lock::Command) -> (lock::Reply, Index) {
-        let mut state = self.state();
-        let now = self.tick(&mut state);
-        let reply = state.service.apply(now, &Either::Second(command));
-        self.tell(&mut state);
-        match reply {
+    fn change(&self, group: GroupId, command: lock::Command) -> (lock::Reply, Index) {
+        self.at(group, |service, now| match service.apply(now, &Either::Second(command)) {
             Either::Second(reply) => (reply, now.index),
             Either::First(_) => unreachable!("the lock table was asked"),
+        })
+    }
+
+    fn waits(&self, group: GroupId) -> &Arc<Waits> {
+        &self.waits[number(group)]
+    }
+}
+
+fn number(group: GroupId) -> usize {
+    usize::try_from(group.get()).unwrap_or(usize::MAX)
+}
+
+fn tell(service: &mut Service, waits: &Waits) {
+    while let Some(notice) = service.notice() {
+        match notice {
+            Either::First(never) => match never {},
+            Either::Second(notice) => waits.tell(&notice),
         }
     }
+}
+
+/// Why a part that would get this cannot be done.
+fn objection(part: &Part, reply: &Reply) -> Option<Objection> {
+    let answers = match reply {
+        Reply::Conflict => return Some(Objection::Conflict),
+        Reply::Answer(Answer::Refused(refused)) => return Some(Objection::Refused(*refused)),
+        Reply::Answer(_) => return None,
+        Reply::Answers(answers) => answers,
+    };
+    let unmet = part.transaction.steps.iter().zip(answers).find(|(step, answer)| {
+        let conditional =
+            matches!(step, Step::Change(Change::CompareExpire { .. } | Change::CreateAll { .. }));
+        part.all_met && conditional && **answer == Answer::Integer(0)
+    });
+    unmet.map(|(_, answer)| Objection::Unmet(answer.clone()))
 }
 
 impl Store for Single {
+    fn groups(&self) -> u64 {
+        self.waits.len() as u64
+    }
+
     async fn command(
         &self,
+        group: GroupId,
         command: Command,
     ) -> Result<impl Future<Output = Result<Reply, Unavailable>> + use<>, Unavailable> {
+        Ok(std::future::ready(Ok(self.at(group, |service, now| carry_out(service, now, command)))))
+    }
+
+    async fn transact(&self, parts: Vec<(GroupId, Part)>) -> Result<Settled, Unavailable> {
+        let transaction = |part: &Part| Command::Transaction(part.transaction.clone());
         let mut state = self.state();
-        let now = self.tick(&mut state);
-        let reply = state.service.apply(now, &Either::First(command));
-        Ok(std::future::ready(match reply {
-            Either::First(reply) => Ok(reply),
-            Either::Second(_) => unreachable!("the keyspace was asked"),
-        }))
+        for (group, part) in &parts {
+            let reply = self.within(&mut state, *group, |service, now| {
+                let mut tried = service.first().clone();
+                tried.apply(now, &transaction(part))
+            });
+            if let Some(objection) = objection(part, &reply) {
+                return Ok(Settled::Aborted(objection));
+            }
+        }
+        let gains = parts.iter().map(|(group, part)| {
+            let act = |service: &mut Service, now| carry_out(service, now, transaction(part));
+            match self.within(&mut state, *group, act) {
+                Reply::Answers(answers) => answers,
+                Reply::Answer(answer) => vec![answer],
+                Reply::Conflict => Vec::new(),
+            }
+        });
+        Ok(Settled::Committed(gains.collect()))
     }
 
-    async fn lock(
+    async fn query(&self, group: GroupId, query: Query) -> Result<Answer, Unavailable> {
+        Ok(self.at(group, |service, now| service.first().query(now.time, &query)))
+    }
+
+    async fn peek(&self, group: GroupId, query: Query) -> Result<Answer, Unavailable> {
+        self.query(group, query).await
+    }
+
+    async fn lock(&self, group: GroupId, command: lock::Command) -> Result<lock::Reply, Unavailable> {
+        Ok(self.change(group, command).0)
+    }
+
+    async fn acquire(
         &self,
-        command: lock::Command,
-    ) -> Result<impl Future<Output = Result<lock::Reply, Unavailable>> + use<>, Unavailable> {
-        Ok(std::future::ready(Ok(self.change(command).0)))
-    }
-
-    async fn acquire(&self, session: SessionId, name: Name, wait: Wait) -> Result<lock::Reply, Unavailable> {
-        let Ok(reply) = self.waits.acquire(self, session, name, wait).await;
+        group: GroupId,
+        session: SessionId,
+        name: Name,
+        wait: Wait,
+    ) -> Result<lock::Reply, Unavailable> {
+        let Ok(reply) = self.waits(group).acquire(&Table(self, group), session, name, wait).await;
         Ok(reply)
     }
 
-    async fn query(&self, query: Query) -> Result<Answer, Unavailable> {
-        let mut state = self.state();
-        let now = self.tick(&mut state);
-        Ok(state.service.first().query(now.time, &query))
+    async fn look(&self, group: GroupId, query: lock::Query) -> Result<lock::Answer, Unavailable> {
+        Ok(self.at(group, |service, now| service.second().query(now.time, &query)))
     }
 
-    async fn peek(&self, query: Query) -> Result<Answer, Unavailable> {
-        self.query(query).await
-    }
-
-    async fn status(&self) -> Result<Status, Unavailable> {
-        let (id, last) = (NodeId::new(1), self.state().index);
+    async fn status(&self) -> Result<Vec<(GroupId, Status)>, Unavailable> {
+        let (id, state) = (NodeId::new(1), self.state());
         let (term, leader) = (Term::new(1), Some(id));
-        Ok(Status { id, role: Role::Leader, term, leader, commit: last, applied: last, last })
+        let status = state.groups.iter().zip(0..).map(|(Group { index, .. }, group)| {
+            let (commit, applied, last) = (*index, *index, *index);
+            (GroupId::new(group), Status { id, role: Role::Leader, term, leader, commit, applied, last })
+        });
+        Ok(status.collect())
+    }
+
+    async fn in_doubt(&self) -> Result<Vec<InDoubt>, Unavailable> {
+        Ok(Vec::new())
+    }
+
+    async fn force(&self, _: GroupId, _: TxId, _: bool) -> Result<Forced, Unavailable> {
+        Ok(Forced::Unknown)
     }
 }
 
-impl waits::Table for Single {
+fn carry_out(service: &mut Service, now: Moment, command: Command) -> Reply {
+    match service.apply(now, &Either::First(command)) {
+        Either::First(reply) => reply,
+        Either::Second(_) => unreachable!("the keyspace was asked"),
+    }
+}
+
+/// The lock table of a group.
+struct Table<'s>(&'s Single, GroupId);
+
+impl waits::Table for Table<'_> {
     type Error = Infallible;
 
     async fn carry_out(&self, command: lock::Command) -> Result<(lock::Reply, Index), Infallible> {
-        Ok(self.change(command))
+        Ok(self.0.change(self.1, command))
     }
 
     async fn look(&self, query: lock::Query) -> Result<lock::Answer, Infallible> {
-        let mut state = self.state();
-        let now = self.tick(&mut state);
-        Ok(state.service.second().query(now.time, &query))
+        Ok(self.0.at(self.1, |service, now| service.second().query(now.time, &query)))
     }
 }

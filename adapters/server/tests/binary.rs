@@ -72,8 +72,9 @@ fn status(address: &str, reachable: usize) -> Value {
         if output.status.success() {
             let status: Value = serde_json::from_slice(&output.stdout).expect("JSON");
             let nodes = status["nodes"].as_array().expect("nodes");
-            let reached = nodes.iter().filter(|node| node["role"] != "unreachable").count();
-            if !status["leader"].is_null() && reached == reachable {
+            let reached = nodes.iter().filter(|node| node["reachable"] == true).count();
+            let groups = status["groups"].as_array().expect("groups");
+            if groups.iter().all(|group| !group["leader"].is_null()) && reached == reachable {
                 return status;
             }
         }
@@ -119,7 +120,7 @@ fn three_processes_go_on_without_their_leader_and_take_it_back() {
     };
     let mut nodes: Vec<_> = (0..3).map(start).collect();
 
-    let leader = status(&clients[0], 3)["leader"].as_u64().expect("a number") as usize - 1;
+    let leader = status(&clients[0], 3)["groups"][0]["leader"].as_u64().expect("a number") as usize - 1;
     let other = (leader + 1) % 3;
     assert_eq!(ask(&clients[other], "SET k mine NX PX 60000", 5), "+OK\r\n");
     let mut holder = Running(holder(&[&clients[leader], &clients[other]].map(String::as_str).join(",")));
@@ -127,7 +128,7 @@ fn three_processes_go_on_without_their_leader_and_take_it_back() {
     let token = said.next().expect("a line").expect("text");
     nodes[leader].0.kill().expect("it runs");
     assert_eq!(ask(&clients[other], "SET k other NX", 5), "$-1\r\n");
-    assert_ne!(status(&clients[other], 2)["leader"], Value::from(leader + 1));
+    assert_ne!(status(&clients[other], 2)["groups"][0]["leader"], Value::from(leader + 1));
     // Still held, by the same session: it was renewed with another node.
     assert_eq!(said.next().expect("a line").expect("text"), format!("still {token}"));
     assert!(holder.0.wait().expect("a child").success());
@@ -143,11 +144,20 @@ fn a_development_cluster_shows_its_status_and_stops_when_told() {
     let mut dev = Running::start(&["dev", "--nodes", "1", "--port", port, "--data", data]);
     let status = status(&address, 1);
     let node = &status["nodes"][0];
-    assert_eq!((&status["leader"], &node["role"]), (&Value::from(1), &Value::from("leader")), "{status}");
+    let group = &node["groups"][0];
+    assert_eq!((&group["leader"], &group["role"]), (&Value::from(1), &Value::from("leader")), "{status}");
     assert_eq!(node["address"], Value::from(address.as_str()), "{status}");
-    assert!(node["term"].is_u64() && node["commit"].is_u64() && node["applied"].is_u64(), "{status}");
+    assert!(group["term"].is_u64() && group["commit"].is_u64() && group["applied"].is_u64(), "{status}");
     let table = String::from_utf8(run(&["status", "--connect", &address]).stdout).expect("text");
-    assert!(table.starts_with("node  role             term"), "{table}");
+    assert!(table.starts_with("group  node  role             term"), "{table}");
+    let nothing = run(&["transactions", "--connect", &address, "-o", "json"]);
+    assert!(nothing.status.success(), "{nothing:?}");
+    let nothing = String::from_utf8(nothing.stdout).expect("text");
+    assert_eq!(nothing, "{\"transactions\":[],\"unreachable\":[]}\n");
+    let force = run(&["transactions", "force", "n1.17", "abort", "--connect", &address]);
+    let said = String::from_utf8(force.stderr).expect("text");
+    assert_eq!(force.status.code(), Some(4), "{said}");
+    assert!(said.contains("it takes effect in part") && said.contains("n1.17 is not in doubt"), "{said}");
 
     let (directory, peer) = (Path::new(data).join("node-1"), self::address());
     let in_use = failure(&serve("1", &format!("1={peer}"), "127.0.0.1:0", &directory));
@@ -155,6 +165,8 @@ fn a_development_cluster_shows_its_status_and_stops_when_told() {
     let taken = failure(&["dev", "--nodes", "1", "--port", port, "--data", data]);
     assert!(taken.contains(&format!("cannot listen on {address}")), "{taken}");
     assert!(dev.end(), "it was asked to end");
+    let other = failure(&["dev", "--nodes", "1", "--port", port, "--data", data, "--groups", "7"]);
+    assert!(other.contains("and not of 7: the number is fixed for the life of a cluster"), "{other}");
     let foreign = failure(&serve("2", &format!("2={peer}"), "127.0.0.1:0", &directory));
     assert!(foreign.contains("belongs to node 1 of cluster 0"), "{foreign}");
 }
@@ -171,6 +183,9 @@ fn what_would_be_unsafe_or_makes_no_sense_is_refused() {
         (serve("1", "1=a,2=b", "127.0.0.1:0", data.path()), "'a' is not of the form HOST:PORT"),
         (vec!["status", "--connect", &loopback], "Connection refused"),
         (vec!["dev", "--nodes", "0"], "invalid value '0'"),
+        (vec!["dev", "--groups", "0"], "invalid value '0'"),
+        (vec!["transactions", "force", "17", "abort"], "'17' is not of the form n1.17"),
+        (vec!["transactions", "--connect", &loopback], "Connection refused"),
     ] {
         let said = failure(&arguments);
         assert!(said.contains(reason), "{arguments:?}: {said}");

@@ -1,13 +1,29 @@
 //! The commands of the lock table.
 
 use super::Action;
+use crate::locks;
 use crate::resp::{Request, Value};
 use crate::scripts::Scripts;
 use crate::service::{LOCKS, SESSIONS, WAITERS};
-use quorate::lock::{Command, Limit, Name, Reply, SessionId, Token, Ttl, Wait};
+use quorate::lock::{Limit, Name, Reply, Token, Ttl, Wait};
 use std::time::Duration;
 
 type Parsed = Result<Action, Value>;
+
+/// What a client knows a session by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Number(pub(crate) u64);
+
+/// A command of the lock table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Open { client: u64, ttl: Ttl },
+    Renew { session: Number },
+    Close { session: Number },
+    Acquire { session: Number, name: Name, wait: Wait },
+    Release { session: Number, name: Name, token: Token },
+    Cancel { session: Number, name: Name },
+}
 
 /// `LOCK.OPEN client-number ttl-ms`
 pub(super) fn open(request: &Request<'_>, _: &Scripts) -> Parsed {
@@ -57,7 +73,6 @@ pub(super) fn cancel(request: &Request<'_>, _: &Scripts) -> Parsed {
 pub(crate) fn value(reply: &Reply) -> Value {
     let integer = |number| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
     match reply {
-        Reply::Opened { session } => integer(session.get()),
         Reply::Granted { token } => integer(token.get()),
         Reply::Renewed | Reply::Closed => Value::OK,
         // One in line gets its reply at the end of its wait.
@@ -68,10 +83,12 @@ pub(crate) fn value(reply: &Reply) -> Value {
             "NOSESSION this session has ended or never was, and holds no lock: open another with LOCK.OPEN",
         ),
         Reply::Full(limit) => full(*limit),
+        Reply::Opened { .. } => unreachable!("its client gets a number of another kind"),
     }
 }
 
-fn full(limit: Limit) -> Value {
+/// What a client gets that finds no room.
+pub(crate) fn full(limit: Limit) -> Value {
     Value::error(match limit {
         Limit::Sessions => {
             format!("OOM {SESSIONS} lock sessions are open: close some, or let some expire")
@@ -81,11 +98,14 @@ fn full(limit: Limit) -> Value {
     })
 }
 
-fn session(request: &Request<'_>) -> Result<SessionId, Value> {
-    number(request, 1, "the session").map(SessionId::new)
+fn session(request: &Request<'_>) -> Result<Number, Value> {
+    number(request, 1, "the session").map(Number)
 }
 
 fn name(request: &Request<'_>) -> Result<Name, Value> {
+    if locks::is_reserved(request.part(2)) {
+        return Err(Value::error("ERR names that begin with \\0quorate:branch: are the server's own"));
+    }
     let too_long = || Value::error(format!("ERR lock name is longer than {} bytes", <Name>::LONGEST));
     Name::new(request.part(2)).ok_or_else(too_long)
 }

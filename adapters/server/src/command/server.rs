@@ -1,10 +1,11 @@
 //! The commands about the connection and the server.
 
 use super::{
-    Action, COMMANDS, Connection, not_an_integer, shown, syntax_error, unknown_subcommand, wrong_number,
+    Action, COMMANDS, Connection, Node, not_an_integer, shown, syntax_error, unknown_subcommand, wrong_number,
 };
 use crate::resp::{Request, Value};
 use crate::scripts::Scripts;
+use quorate::{NodeId, TxId};
 
 type Parsed = Result<Action, Value>;
 
@@ -98,4 +99,21 @@ pub(super) fn config(request: &Request<'_>, _: &Scripts) -> Parsed {
     Ok(Action::Reply(Value::Map(
         settings.map(|(name, value)| (Value::text(name), Value::text(value))).collect(),
     )))
+}
+
+/// `QUORATE.FORCE transaction commit|abort`
+pub(super) fn force(request: &Request<'_>, _: &Scripts) -> Parsed {
+    let unknown = || Value::error(format!("ERR '{}' is not of the form n1.17", shown(request.part(1))));
+    let tx = transaction(request.part(1)).ok_or_else(unknown)?;
+    let commit = request.is(2, "commit");
+    if !commit && !request.is(2, "abort") {
+        return Err(Value::error("ERR a transaction is settled by 'commit' or by 'abort'"));
+    }
+    Ok(Action::Node(Node::Force { tx, commit }))
+}
+
+/// A transaction as it is shown.
+fn transaction(shown: &[u8]) -> Option<TxId> {
+    let (node, number) = str::from_utf8(shown).ok()?.strip_prefix('n')?.split_once('.')?;
+    Some(TxId { coordinator: NodeId::new(node.parse().ok()?), number: number.parse().ok()? })
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 async fn single() -> (Served, Arc<Single>, Client) {
-    let store = Arc::new(Single::default());
+    let store = Arc::new(Single::of(4));
     let served = serve(Arc::clone(&store), 100).await;
     let client = Client::connect(&served).await;
     (served, store, client)
@@ -369,9 +369,17 @@ async fn a_node_tells_its_status_and_where_the_others_are() {
     assert_eq!(client.ask("QUORATE.MEMBERS").await, format!("[[1 {own:?}] [2 nil]]"));
     client.converse(&[("SET quorate:address:2 elsewhere:1", "OK")]).await;
     assert_eq!(client.ask("QUORATE.MEMBERS").await, format!("[[1 {own:?}] [2 \"elsewhere:1\"]]"));
-    let applied = store.status().await.expect("it runs").applied.get();
-    let status = format!(
-        "[\"id\" 1 \"role\" \"leader\" \"term\" 1 \"leader\" 1 \"commit\" {applied} \"applied\" {applied}]"
-    );
+    client.converse(&[("SET k v", "OK"), ("DBSIZE", "3")]).await;
+    let groups: Vec<_> = store.status().await.expect("it runs").into_iter().map(|(group, status)| {
+        let applied = status.applied.get();
+        let group = group.get();
+        format!(
+            "[\"group\" {group} \"role\" \"leader\" \"term\" 1 \"leader\" 1 \"commit\" {applied} \"applied\" {applied}]"
+        )
+    }).collect();
+    assert_eq!(groups.len(), 4);
+    let status = format!("[\"id\" 1 \"groups\" [{}]]", groups.join(" "));
     assert_eq!(client.ask("QUORATE.STATUS").await, status);
+    let info = client.ask("INFO").await;
+    assert!(info.contains("groups:4\\r\\ngroups_led:4") && info.contains("db0:keys=3"), "{info}");
 }

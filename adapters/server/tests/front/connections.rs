@@ -4,7 +4,8 @@ use crate::support::{Client, serve};
 use quorate::keyspace::{Answer, Change, Command, Query, Reply};
 use quorate::lock::{self, Name, SessionId, Wait};
 use quorate::raft::Status;
-use quorate_server::{Single, Store, Unavailable};
+use quorate::{GroupId, TxId};
+use quorate_server::{Forced, InDoubt, Part, Settled, Single, Store, Unavailable};
 use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
 
@@ -117,8 +118,13 @@ async fn wait(go: &Semaphore) {
 }
 
 impl Store for Slow {
+    fn groups(&self) -> u64 {
+        1
+    }
+
     async fn command(
         &self,
+        _: GroupId,
         command: Command,
     ) -> Result<impl Future<Output = Result<Reply, Unavailable>> + use<>, Unavailable> {
         if let Command::Change(Change::Add { by, .. }) = command {
@@ -131,7 +137,11 @@ impl Store for Slow {
         })
     }
 
-    async fn query(&self, query: Query) -> Result<Answer, Unavailable> {
+    async fn transact(&self, _: Vec<(GroupId, Part)>) -> Result<Settled, Unavailable> {
+        Err(Unavailable::Stopped)
+    }
+
+    async fn query(&self, _: GroupId, query: Query) -> Result<Answer, Unavailable> {
         if let Query::Fence { .. } = query {
             self.ask("fence".to_owned());
         }
@@ -139,22 +149,31 @@ impl Store for Slow {
         self.outcome.map(|()| Answer::Value(None))
     }
 
-    async fn lock(
-        &self,
-        _: lock::Command,
-    ) -> Result<impl Future<Output = Result<lock::Reply, Unavailable>> + use<>, Unavailable> {
-        Ok(std::future::ready(Err(Unavailable::Stopped)))
-    }
-
-    async fn acquire(&self, _: SessionId, _: Name, _: Wait) -> Result<lock::Reply, Unavailable> {
-        std::future::pending().await
-    }
-
-    async fn peek(&self, _: Query) -> Result<Answer, Unavailable> {
+    async fn peek(&self, _: GroupId, _: Query) -> Result<Answer, Unavailable> {
         Err(Unavailable::Stopped)
     }
 
-    async fn status(&self) -> Result<Status, Unavailable> {
+    async fn lock(&self, _: GroupId, _: lock::Command) -> Result<lock::Reply, Unavailable> {
+        Err(Unavailable::Stopped)
+    }
+
+    async fn acquire(&self, _: GroupId, _: SessionId, _: Name, _: Wait) -> Result<lock::Reply, Unavailable> {
+        std::future::pending().await
+    }
+
+    async fn look(&self, _: GroupId, _: lock::Query) -> Result<lock::Answer, Unavailable> {
+        Err(Unavailable::Stopped)
+    }
+
+    async fn status(&self) -> Result<Vec<(GroupId, Status)>, Unavailable> {
+        Err(Unavailable::Stopped)
+    }
+
+    async fn in_doubt(&self) -> Result<Vec<InDoubt>, Unavailable> {
+        Err(Unavailable::Stopped)
+    }
+
+    async fn force(&self, _: GroupId, _: TxId, _: bool) -> Result<Forced, Unavailable> {
         Err(Unavailable::Stopped)
     }
 }

@@ -26,7 +26,7 @@ async fn beside(served: &Served, line: &str) -> String {
 
 #[tokio::test]
 async fn a_request_that_is_wrong_is_told_what_is_wrong() {
-    let served = serve(Arc::new(Single::default()), 100).await;
+    let served = serve(Arc::new(Single::of(4)), 100).await;
     let (mut client, session) = open(&served, 7, 60_000).await;
     let long = "x".repeat(65);
     let largest = i64::MAX;
@@ -61,7 +61,7 @@ async fn a_request_that_is_wrong_is_told_what_is_wrong() {
 
 #[tokio::test]
 async fn a_session_that_ended_or_never_was_is_told_so() {
-    let store = Arc::new(Single::default());
+    let store = Arc::new(Single::of(4));
     let served = serve(Arc::clone(&store), 100).await;
     let gone =
         "NOSESSION this session has ended or never was, and holds no lock: open another with LOCK.OPEN";
@@ -77,7 +77,7 @@ async fn a_session_that_ended_or_never_was_is_told_so() {
 
 #[tokio::test]
 async fn a_retry_gets_the_same_and_tokens_rise() {
-    let served = serve(Arc::new(Single::default()), 100).await;
+    let served = serve(Arc::new(Single::of(4)), 100).await;
     let (mut ann, session) = open(&served, 7, 60_000).await;
     let (mut bob, other) = open(&served, 8, 60_000).await;
     ann.converse(&[("LOCK.OPEN 7 60000", &session)]).await;
@@ -97,7 +97,7 @@ async fn a_retry_gets_the_same_and_tokens_rise() {
 
 #[tokio::test]
 async fn a_client_that_goes_while_it_waits_is_no_longer_in_line() {
-    let served = serve(Arc::new(Single::default()), 100).await;
+    let served = serve(Arc::new(Single::of(4)), 100).await;
     let (mut ann, holder) = open(&served, 1, 60_000).await;
     let (mut bob, first) = open(&served, 2, 60_000).await;
     let (mut eve, second) = open(&served, 3, 60_000).await;
@@ -112,7 +112,7 @@ async fn a_client_that_goes_while_it_waits_is_no_longer_in_line() {
 
 #[tokio::test]
 async fn requests_behind_one_that_waits_are_answered_after_it() {
-    let served = serve(Arc::new(Single::default()), 100).await;
+    let served = serve(Arc::new(Single::of(4)), 100).await;
     let (mut ann, holder) = open(&served, 1, 60_000).await;
     let (mut bob, session) = open(&served, 2, 60_000).await;
     let granted = ann.ask(&format!("LOCK.ACQUIRE {holder} x")).await;
@@ -126,7 +126,7 @@ async fn requests_behind_one_that_waits_are_answered_after_it() {
 
 #[tokio::test]
 async fn a_stop_tells_those_who_wait_and_leaves_them_in_line() {
-    let store = Arc::new(Single::default());
+    let store = Arc::new(Single::of(4));
     let (one, other) = (serve(Arc::clone(&store), 100).await, serve(store, 100).await);
     let (mut ann, holder) = open(&other, 1, 60_000).await;
     let (mut bob, session) = open(&one, 2, 60_000).await;
@@ -201,7 +201,7 @@ async fn the_lock_of_a_holder_that_is_not_heard_of_passes_on_after_its_lease() {
 
 async fn leader(nodes: &[(Arc<Replica>, Served)]) -> usize {
     for at in (0..nodes.len()).cycle().take(10_000) {
-        if nodes[at].0.status().await.is_ok_and(|status| status.role == Role::Leader) {
+        if nodes[at].0.status().await.is_ok_and(|groups| groups[0].1.role == Role::Leader) {
             return at;
         }
         tokio::time::sleep(Duration::from_millis(1)).await;

@@ -2,6 +2,7 @@
 
 mod commands;
 mod connections;
+mod groups;
 mod lock_command;
 mod locks;
 mod replicated;
