@@ -33,6 +33,8 @@ mod peer;
 mod read;
 mod record;
 mod replication;
+#[cfg(all(feature = "alloc", feature = "serde"))]
+mod rest;
 mod restore;
 mod role;
 mod snapshot;

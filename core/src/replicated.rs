@@ -15,6 +15,8 @@ mod call;
 mod clock;
 mod hosted;
 mod output;
+#[cfg(feature = "alloc")]
+mod rest;
 mod session;
 
 pub use hosted::Settings;

@@ -42,6 +42,12 @@ impl Instant {
         span(self.0.saturating_sub(earlier.0))
     }
 
+    /// The moment `micros` microseconds earlier.
+    #[cfg(all(feature = "alloc", feature = "serde"))]
+    pub(crate) const fn before_micros(self, micros: u64) -> Self {
+        Self(self.0.saturating_sub(micros))
+    }
+
     #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub(crate) const fn after_micros(self, micros: u64) -> Self {
         Self(self.0.saturating_add(micros))

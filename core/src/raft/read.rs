@@ -50,6 +50,12 @@ impl Reads {
         self.asked > self.settled
     }
 
+    /// Whether there is nothing to ask, to answer or to tell.
+    #[cfg(all(feature = "alloc", feature = "serde"))]
+    pub(super) const fn is_idle(&self) -> bool {
+        !self.is_waiting() && self.batch.is_none() && self.ready.is_none()
+    }
+
     /// The role changed: what was under way starts anew in the next one.
     pub(super) fn leave(&mut self) {
         self.batch = None;

@@ -1,0 +1,7 @@
+//! Many groups on each of three nodes.
+
+mod apart;
+mod bytes;
+mod resting;
+mod restoring;
+mod support;
