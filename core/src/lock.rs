@@ -52,23 +52,3 @@ pub use id::{SessionId, Token, Ttl};
 pub use name::Name;
 pub use query::{Answer, Held, Lease, Owner, PAGE, Query, Standing, Totals};
 pub use table::Table;
-
-use crate::space::List;
-
-/// Keeps the items that `keep` says, in their order, in one pass however many go.
-fn retain<T>(list: &mut impl List<T>, mut keep: impl FnMut(&mut T) -> bool) {
-    let mut kept = 0;
-    for at in 0..list.len() {
-        if list.get_mut(at).is_some_and(&mut keep) {
-            if let Some((front, back)) = list.split_at_mut_checked(at)
-                && let (Some(hole), Some(item)) = (front.get_mut(kept), back.first_mut())
-            {
-                core::mem::swap(hole, item);
-            }
-            kept += 1;
-        }
-    }
-    for at in (kept..list.len()).rev() {
-        let _ = list.remove(at);
-    }
-}

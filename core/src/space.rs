@@ -75,6 +75,24 @@ pub trait List<T>: Default + Debug + Deref<Target = [T]> + DerefMut {
     }
 }
 
+/// Keeps the items that `keep` says, in their order, in one pass however many go.
+pub(crate) fn retain<T>(list: &mut impl List<T>, mut keep: impl FnMut(&mut T) -> bool) {
+    let mut kept = 0;
+    for at in 0..list.len() {
+        if list.get_mut(at).is_some_and(&mut keep) {
+            if let Some((front, back)) = list.split_at_mut_checked(at)
+                && let (Some(hole), Some(item)) = (front.get_mut(kept), back.first_mut())
+            {
+                core::mem::swap(hole, item);
+            }
+            kept += 1;
+        }
+    }
+    for at in (kept..list.len()).rev() {
+        let _ = list.remove(at);
+    }
+}
+
 /// A bounded queue that can be looked into: items come in at the back and leave at either end.
 pub trait Window<T>: Default + Debug {
     /// How many items there are.

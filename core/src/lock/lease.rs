@@ -2,9 +2,9 @@
 
 use super::query::Lease;
 use super::snapshot::Row;
-use super::{SessionId, Ttl, retain};
+use super::{SessionId, Ttl};
 use crate::codec::{Full, Malformed, Sink, put_numbers, take_numbers};
-use crate::space::List;
+use crate::space::{List, retain};
 use crate::{Moment, Space, Timestamp};
 
 /// A session: it lives until `until` unless it is renewed.

@@ -3,9 +3,9 @@
 use super::notices::Notices;
 use super::query::{Held, Owner, PAGE, Standing};
 use super::snapshot::Row;
-use super::{Limit, Name, Notice, Reply, SessionId, Token, Wait, retain};
+use super::{Limit, Name, Notice, Reply, SessionId, Token, Wait};
 use crate::codec::{Full, Malformed, Sink, put, put_numbers, take, take_numbers};
-use crate::space::List;
+use crate::space::{List, retain};
 use crate::{Index, Moment, Space, Timestamp};
 
 /// A lock that is held. A free one has no row.
