@@ -201,6 +201,11 @@ impl<M: Member> Group<M> {
 }
 
 impl<M: Member> Groups<M> {
+    /// What tells this life of this node from others.
+    pub(crate) const fn life(&self) -> u64 {
+        self.life
+    }
+
     /// A group, to look at.
     #[must_use]
     pub fn get(&self, group: GroupId) -> Option<&M> {

@@ -63,7 +63,9 @@
 //! - `lock` (feature `serde`): sessions with leases, locks, lines, and fencing tokens, as such an application.
 //! - `keyspace` (features `alloc` and `serde`): keys with values and expiry, as another.
 //! - `groups` (features `alloc` and `serde`): many of them on one node, where those that have nothing to do cost nothing.
+//! - [`two_phase`]: several nodes do something, or none of them does.
 //! - [`locks`]: who may touch which key, for transactions: older ones first, no deadlock.
+//! - `sharded` (features `alloc` and `serde`): an application that is spread over groups, with transactions across them.
 //! - [`space`]: where a machine keeps what it holds; inline, or on the heap with the same limits.
 //! - [`codec`]: frames, messages and records as bytes (feature `serde`).
 //! - [`Hosted`]: what a driver needs that knows nothing of a protocol. `quorate-tokio` and `quorate-threads` run any such

@@ -14,7 +14,7 @@ mod apply;
 mod call;
 mod clock;
 mod hosted;
-mod output;
+pub(crate) mod output;
 #[cfg(feature = "alloc")]
 mod rest;
 mod session;
@@ -284,6 +284,12 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
     #[must_use]
     pub fn time(&self) -> Timestamp {
         self.clock.estimate(self.now)
+    }
+
+    /// How much a command may weigh.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn limit(&self) -> usize {
+        self.raft.config().append_bytes.saturating_sub(ENVELOPE)
     }
 
     fn ticket(&mut self) -> Ticket {

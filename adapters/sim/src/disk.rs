@@ -54,9 +54,8 @@ impl<M: Hosted + 'static, S: Subject<M>> World<M, S> {
             scene.hit(Fault::CrashBeforeReceipt);
             return self.crash_and_return(slot);
         }
-        let receipts = node.store.receipts(upto);
-        if !receipts.is_empty() {
-            node.receipts.push_back(receipts);
+        if let Some(receipt) = node.store.receipt(upto) {
+            node.receipts.push_back(receipt);
             let later = disk.receipt.draw(&mut scene.rng);
             if later > 0 {
                 scene.hit(Fault::ReceiptDelayed);
@@ -72,10 +71,8 @@ impl<M: Hosted + 'static, S: Subject<M>> World<M, S> {
             return Ok(());
         }
         let Node { machine, receipts, clock, .. } = &mut self.nodes[node];
-        let (Some(machine), Some(receipts)) = (machine, receipts.pop_front()) else { return Ok(()) };
-        for receipt in receipts {
-            machine.handle(clock.read(self.scene.queue.now()), Input::Saved(receipt));
-        }
+        let (Some(machine), Some(receipt)) = (machine, receipts.pop_front()) else { return Ok(()) };
+        machine.handle(clock.read(self.scene.queue.now()), Input::Saved(receipt));
         self.after_input(node)
     }
 
@@ -93,8 +90,8 @@ impl<M: Hosted + 'static, S: Subject<M>> World<M, S> {
         let Some(job) = jobs.pop_front() else { return Ok(()) };
         let now = clock.read(scene.queue.now());
         let outcome = match job {
-            Job::Write { group, at, bytes } => {
-                let id = store.add_snapshot(group, at, bytes);
+            Job::Write { at, bytes } => {
+                let id = store.add_snapshot(at, bytes);
                 scene.begin_job(slot, life, jobs, Job::Written(id));
                 return Ok(());
             }

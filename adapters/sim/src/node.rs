@@ -85,7 +85,7 @@ pub(crate) struct Node<M: Hosted> {
     pub(crate) life: u32,
     pub(crate) store: Store,
     pub(crate) syncing: Syncing,
-    pub(crate) receipts: VecDeque<Vec<Receipt>>,
+    pub(crate) receipts: VecDeque<Receipt>,
     pub(crate) jobs: VecDeque<Job>,
     pub(crate) clock: Clock,
     pub(crate) pace: Pace,

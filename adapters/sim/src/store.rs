@@ -1,14 +1,14 @@
 //! A node's disk, with exactly the durability it promises: what was synced survives, of the rest a prefix.
 
-use quorate::{Errand, GroupId, Pending, Place, Position, Receipt, SnapshotId};
-use std::collections::{BTreeMap, VecDeque};
+use quorate::{Errand, Pending, Place, Position, Receipt, SnapshotId};
+use std::collections::VecDeque;
 use std::fmt;
 
 /// A write that is not known to be durable.
 #[derive(Clone, Copy, Debug)]
 enum Unsynced {
     Record,
-    Restart { group: GroupId, keep: Option<SnapshotId> },
+    Restart { keep: Option<SnapshotId> },
     Piece { of: SnapshotId, end: usize },
 }
 
@@ -40,27 +40,19 @@ impl fmt::Display for Gap {
 /// Records, snapshots, and how far each is durable.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
-    /// The records since the last durable restart of their group, and their bytes, one after the other.
-    records: VecDeque<Record>,
+    /// The records since the last durable restart, one after the other, and where each ends.
     log: Vec<u8>,
-    /// Bytes of records that a restart made needless and that are still in `log`.
+    ends: VecDeque<usize>,
+    /// Bytes of records that a restart made needless and that are still at the front of `log`.
     dead: usize,
-    /// How many of them are durable.
+    /// How many records of `ends` are durable.
     durable_records: usize,
     snapshots: Vec<Snapshot>,
     unsynced: VecDeque<Unsynced>,
     /// Numbers of the last write and of the last durable one.
     issued: u64,
     durable: u64,
-    claims: VecDeque<(u64, GroupId, Pending)>,
-}
-
-/// Where a record is in the log.
-#[derive(Clone, Copy, Debug)]
-struct Record {
-    group: GroupId,
-    start: usize,
-    end: usize,
+    claims: VecDeque<(u64, Pending)>,
 }
 
 impl Store {
@@ -74,24 +66,22 @@ impl Store {
     /// A piece of a snapshot that belongs beyond those that were placed before.
     pub(crate) fn write(
         &mut self,
-        group: GroupId,
         place: Place<'_>,
         claim: Pending,
         encode: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), Gap> {
         let unsynced = match place {
             Place::Log => Unsynced::Record,
-            Place::Restart { keep } => Unsynced::Restart { group, keep },
+            Place::Restart { keep } => Unsynced::Restart { keep },
             Place::Snapshot { of, offset, bytes } => self.place_piece(of, offset, bytes)?,
         };
         if matches!(place, Place::Log | Place::Restart { .. }) {
-            let start = self.log.len();
             encode(&mut self.log);
-            self.records.push_back(Record { group, start, end: self.log.len() });
+            self.ends.push_back(self.log.len());
         }
         self.unsynced.push_back(unsynced);
         self.issued += 1;
-        self.claims.push_back((self.issued, group, claim));
+        self.claims.push_back((self.issued, claim));
         Ok(())
     }
 
@@ -119,7 +109,8 @@ impl Store {
 
     /// The last record of the log, as bytes.
     pub(crate) fn last_record(&self) -> &[u8] {
-        self.records.back().map_or(&[], |record| &self.log[record.start..record.end])
+        let start = self.ends.len().checked_sub(2).map_or(self.dead, |before| self.ends[before]);
+        &self.log[start..]
     }
 
     /// Notes that everything up to write number `upto` is durable. Tells how many writes that is.
@@ -138,13 +129,15 @@ impl Store {
     fn settle(&mut self, write: Unsynced) {
         match write {
             Unsynced::Record => self.durable_records += 1,
-            Unsynced::Restart { group, keep } => {
-                self.drop_durable(group);
-                self.durable_records += 1;
+            Unsynced::Restart { keep } => {
+                if let Some(last_needless) = self.durable_records.checked_sub(1) {
+                    self.dead = self.ends[last_needless];
+                    self.ends.drain(..=last_needless);
+                }
+                self.durable_records = 1;
                 let number = self.durable;
-                self.snapshots.retain(|Snapshot { id, began, .. }| {
-                    id.group != group || Some(*id) == keep || *began > number
-                });
+                self.snapshots.retain(|snapshot| Some(snapshot.id) == keep || snapshot.began > number);
+                self.reclaim();
             }
             Unsynced::Piece { of, end } => {
                 if let Some(snapshot) = self.snapshots.iter_mut().find(|snapshot| snapshot.id == of) {
@@ -154,46 +147,20 @@ impl Store {
         }
     }
 
-    /// Lets go of the durable records of a group.
-    fn drop_durable(&mut self, group: GroupId) {
-        let (mut at, durable) = (0, self.durable_records);
-        self.records.retain(|record| {
-            at += 1;
-            let drop = at <= durable && record.group == group;
-            self.durable_records -= usize::from(drop);
-            self.dead += if drop { record.end - record.start } else { 0 };
-            !drop
-        });
-        self.reclaim();
-    }
-
-    /// Moves the records to the front of the log's buffer when more of that is dead than alive.
+    /// Moves the log to the front of its buffer when more of that is dead than alive.
     fn reclaim(&mut self) {
-        if self.dead * 2 <= self.log.len() {
-            return;
+        if self.dead * 2 > self.log.len() {
+            self.log.drain(..self.dead);
+            let dead = std::mem::take(&mut self.dead);
+            self.ends.iter_mut().for_each(|end| *end -= dead);
         }
-        let mut at = 0;
-        for record in &mut self.records {
-            self.log.copy_within(record.start..record.end, at);
-            (record.start, record.end) = (at, at + record.end - record.start);
-            at = record.end;
-        }
-        self.log.truncate(at);
-        self.dead = 0;
     }
 
-    /// The receipts for all writes up to number `upto` whose receipt was not taken yet: one for each group.
-    pub(crate) fn receipts(&mut self, upto: u64) -> Vec<Receipt> {
-        let count = self.claims.partition_point(|&(number, ..)| number <= upto);
-        let mut latest = BTreeMap::<GroupId, Pending>::new();
-        for (_, group, claim) in self.claims.drain(..count) {
-            let claim = match latest.remove(&group) {
-                Some(earlier) => earlier.merge(claim),
-                None => claim,
-            };
-            latest.insert(group, claim);
-        }
-        latest.into_values().map(Pending::assert_durable).collect()
+    /// The receipt for all writes up to number `upto` whose receipt was not taken yet.
+    pub(crate) fn receipt(&mut self, upto: u64) -> Option<Receipt> {
+        let count = self.claims.partition_point(|&(number, _)| number <= upto);
+        let latest = self.claims.drain(..count).map(|(_, claim)| claim).reduce(Pending::merge)?;
+        Some(latest.assert_durable())
     }
 
     /// A crash: of the writes not synced, the first `kept` survive. Tells how many were lost.
@@ -203,10 +170,8 @@ impl Store {
         self.unsynced.clear();
         self.claims.clear();
         self.issued = self.durable;
-        self.records.truncate(self.durable_records);
-        self.log.truncate(self.records.back().map_or(0, |last| last.end));
-        self.dead =
-            self.log.len() - self.records.iter().map(|record| record.end - record.start).sum::<usize>();
+        self.ends.truncate(self.durable_records);
+        self.log.truncate(self.ends.back().copied().unwrap_or(self.dead));
         self.snapshots.iter_mut().for_each(|snapshot| snapshot.bytes.truncate(snapshot.durable));
         self.snapshots.retain(|snapshot| snapshot.durable > 0);
         lost
@@ -219,7 +184,8 @@ impl Store {
 
     /// The records of the log, in order.
     pub(crate) fn records(&self) -> impl Iterator<Item = &[u8]> {
-        self.records.iter().map(|record| &self.log[record.start..record.end])
+        let starts = std::iter::once(self.dead).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, &end)| &self.log[start..end])
     }
 
     /// The snapshots, each with how many of its bytes are there.
@@ -233,8 +199,8 @@ impl Store {
     }
 
     /// Adds a whole snapshot that is durable.
-    pub(crate) fn add_snapshot(&mut self, group: GroupId, at: Position, bytes: Vec<u8>) -> SnapshotId {
-        let id = SnapshotId { group, at, size: bytes.len() as u64 };
+    pub(crate) fn add_snapshot(&mut self, at: Position, bytes: Vec<u8>) -> SnapshotId {
+        let id = SnapshotId::new(at, bytes.len() as u64);
         self.snapshots.retain(|snapshot| snapshot.id != id);
         self.snapshots.push(Snapshot { id, durable: bytes.len(), bytes, began: self.issued + 1 });
         id
@@ -245,7 +211,6 @@ impl Store {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Job {
     Write {
-        group: GroupId,
         at: Position,
         bytes: Vec<u8>,
     },
@@ -266,10 +231,10 @@ impl Job {
     /// The errand, owned.
     pub(crate) fn of(errand: Errand<'_>) -> Self {
         match errand {
-            Errand::Write { group, at, image } => {
+            Errand::Write { at, image, .. } => {
                 let mut bytes = Vec::new();
                 image.write(&mut bytes).expect("a vector is never full");
-                Self::Write { group, at, bytes }
+                Self::Write { at, bytes }
             }
             Errand::Read { to, of, offset, len } => Self::Read { to, of, offset, len },
             Errand::Load { of } => Self::Load { of },
@@ -280,9 +245,9 @@ impl Job {
     pub(crate) fn is(&self, errand: &Errand<'_>) -> bool {
         match (self, errand) {
             (
-                Self::Write { group, at, .. } | Self::Written(SnapshotId { group, at, .. }),
-                Errand::Write { group: of, at: wanted, .. },
-            ) => (group, at) == (of, wanted),
+                Self::Write { at, .. } | Self::Written(SnapshotId { at, .. }),
+                Errand::Write { at: wanted, .. },
+            ) => at == wanted,
             (
                 Self::Read { to, of, offset, len },
                 Errand::Read { to: peer, of: id, offset: from, len: count },
@@ -299,12 +264,8 @@ mod tests {
     use quorate::durable::Ledger;
 
     fn write(store: &mut Store, place: Place<'_>, record: &[u8]) {
-        write_in(store, 0, place, record);
-    }
-
-    fn write_in(store: &mut Store, group: u64, place: Place<'_>, record: &[u8]) {
-        let claim = Ledger::new(1 + group).write((), true).split().1;
-        store.write(GroupId::new(group), place, claim, |log| log.extend_from_slice(record)).expect("no gap");
+        let claim = Ledger::new(1).write((), true).split().1;
+        store.write(place, claim, |log| log.extend_from_slice(record)).expect("no gap");
     }
 
     fn records(store: &Store) -> Vec<&[u8]> {
@@ -336,24 +297,6 @@ mod tests {
         assert_eq!(store.last_record(), b"c");
         store.crash(0);
         assert_eq!(records(&store), [&b"restart"[..], b"b"]);
-    }
-
-    #[test]
-    fn a_restart_is_of_its_group_only_and_each_group_gets_a_receipt() {
-        let mut store = Store::default();
-        let kept = store.add_snapshot(GroupId::new(2), Position::ORIGIN, vec![2]);
-        store.add_snapshot(GroupId::new(1), Position::ORIGIN, vec![1]);
-        for (group, record) in [(1, b"a"), (2, b"b"), (1, b"c"), (2, b"d")] {
-            write_in(&mut store, group, Place::Log, record);
-        }
-        write_in(&mut store, 1, Place::Restart { keep: None }, b"r");
-        write_in(&mut store, 1, Place::Log, b"e");
-        store.sync(5);
-        assert_eq!(records(&store), [b"b", b"d", b"r", b"e"]);
-        assert_eq!(store.snapshots(), [(kept, 1)]);
-        assert_eq!((store.receipts(5).len(), store.receipts(6).len()), (2, 1));
-        store.crash(0);
-        assert_eq!(records(&store), [b"b", b"d", b"r"]);
     }
 
     #[test]

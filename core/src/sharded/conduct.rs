@@ -1,0 +1,598 @@
+//! Conducting: what a node does over several entries so that each transaction ends, its own and those of nodes that are gone.
+
+use super::command::{Answer, Command, Notice, Query, Reply};
+use super::shard::{NoticeOf, ReplyOf, collect};
+use super::task::{Name, Part, Span, Stage, Step, Task, What};
+use super::{
+    CONDUCTED, Failure, LIMIT, Outcome, PARTS, Reason, SLACK, Shard, Sharded, TURN, Ticket, Transactional,
+};
+use crate::locks::Mode;
+use crate::raft::Role;
+use crate::{Age, GroupId, Instant, Machine, Moment, Space, TxId, groups, replicated};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// When to look again at what waits, should a notice of it have been lost.
+const LOOK: Duration = Duration::from_millis(100);
+/// How many transactions are forgotten in one entry.
+const FORGOTTEN: usize = 64;
+
+type Parts<A> = Vec<(GroupId, <A as Transactional>::Work)>;
+
+impl<A, S, const SESSIONS: usize, const REPLIES: usize> Sharded<A, S, SESSIONS, REPLIES>
+where
+    A: Transactional<Query: Clone>,
+    S: Space,
+{
+    // What is asked.
+
+    pub(super) fn transact(&mut self, parts: Parts<A>) -> Result<Ticket, (Parts<A>, Reason)> {
+        if let Some(reason) = self.refuse(&parts) {
+            return Err((parts, reason));
+        }
+        if parts.len() > 1 {
+            let ticket = Ticket::Many(self.tasks_ever + 1);
+            let age = self.latest.next();
+            self.begin(ticket, age, self.now, parts);
+            return Ok(ticket);
+        }
+        let Some((group, work)) = parts.into_iter().next() else { unreachable!("none was refused") };
+        self.pass(group, replicated::Request::Command(Command::Once(work))).map_err(|(request, reason)| {
+            let replicated::Request::Command(Command::Once(work)) = request else {
+                unreachable!("it was handed back")
+            };
+            (Vec::from([(group, work)]), reason)
+        })
+    }
+
+    fn refuse(&self, parts: &[(GroupId, A::Work)]) -> Option<Reason> {
+        if parts.is_empty() {
+            return Some(Reason::Empty);
+        }
+        if parts.len() > PARTS {
+            return Some(Reason::TooMany { limit: PARTS });
+        }
+        let twice = |(at, (group, _)): (usize, &(GroupId, A::Work))| {
+            parts.iter().skip(at + 1).any(|(other, _)| other == group).then_some(Reason::Twice(*group))
+        };
+        let unfit = |(group, work): &(GroupId, A::Work)| {
+            let Some(machine) = self.groups.get(*group) else { return Some(Reason::NotHosted(*group)) };
+            let limit = machine.limit().saturating_sub(64);
+            (crate::Command::weight(work) > limit).then_some(Reason::TooLarge { limit })
+        };
+        let unfit = parts.iter().enumerate().find_map(twice).or_else(|| parts.iter().find_map(unfit));
+        unfit.or((parts.len() > 1 && self.conducted == CONDUCTED).then_some(Reason::Busy))
+    }
+
+    /// Begins a transaction, or begins it again.
+    fn begin(&mut self, ticket: Ticket, age: Age, begun: Instant, parts: Parts<A>) {
+        self.latest = self.latest.max(age);
+        let tx = TxId { coordinator: self.id, number: self.rng.next() };
+        let Some(&(home, _)) = parts.first() else { return };
+        let until = self.groups.get(home).map(replicated::Replicated::time).unwrap_or_default();
+        let parts: Vec<_> =
+            parts.into_iter().map(|(group, work)| Part { group, work, gain: None, is_open: true }).collect();
+        let count = parts.len();
+        let (until, stage) = (until.after(LIMIT + SLACK), Stage::Preparing);
+        let span = Span { ticket: Some(ticket), tx, age, home, until, parts, stage };
+        let task = self.task(What::Span(span), begun);
+        self.conducted += 1;
+        self.name(task, (None, tx));
+        (0..count).for_each(|part| self.take(task, Step::Prepare(part)));
+    }
+
+    fn task(&mut self, what: What<A>, begun: Instant) -> u64 {
+        self.tasks_ever += 1;
+        let task = self.tasks_ever;
+        let (again, name, under_way, timer) = (Vec::new(), None, 0, None);
+        self.tasks.insert(task, Task { what, begun, again, name, under_way, timer });
+        self.arm(task, LOOK);
+        task
+    }
+
+    /// From now on a task is found by this name.
+    fn name(&mut self, task: u64, name: Name) {
+        if let Some(of) = self.tasks.get_mut(&task) {
+            of.name = Some(name);
+            self.by_name.insert(name, task);
+        }
+    }
+
+    // Steps.
+
+    /// Takes a step, now or as soon as the group has room; unless there is no point in it any more.
+    fn take(&mut self, task: u64, step: Step) {
+        let Some((group, request)) = self.entry(task, step) else { return };
+        match self.groups.request(self.now, groups::Request { group, request }) {
+            Ok(ticket) => {
+                self.steps.insert(ticket, (task, step));
+                if let Some(task) = self.tasks.get_mut(&task) {
+                    task.under_way += 1;
+                }
+            }
+            Err(_) => self.put_off(task, step),
+        }
+    }
+
+    fn put_off(&mut self, task: u64, step: Step) {
+        let Some(of) = self.tasks.get_mut(&task) else { return };
+        if !of.again.contains(&step) {
+            of.again.push(step);
+        }
+        self.arm(task, LOOK / 10);
+    }
+
+    /// What a step asks of which group.
+    fn entry(&self, task: u64, step: Step) -> Option<(GroupId, replicated::Request<Shard<A>>)> {
+        use replicated::Request::{Command as Commanded, Query as Queried};
+        Some(match (&self.tasks.get(&task)?.what, step) {
+            (What::Span(span), Step::Prepare(part)) if span.stage == Stage::Preparing => {
+                let &Span { tx, age, home, until, .. } = span;
+                let part = span.parts.get(part)?;
+                let work = part.work.clone();
+                (part.group, Commanded(Command::Prepare { tx, age, home, until, work }))
+            }
+            (What::Span(span), Step::Decide) if span.stage == Stage::Deciding => {
+                let groups = span.parts.iter().map(|part| part.group).collect();
+                (span.home, Commanded(Command::Decide { tx: span.tx, groups, until: span.until }))
+            }
+            (What::Span(span), Step::Finish(group)) => {
+                let Stage::Ending { commit, .. } = span.stage else { return None };
+                (group, Commanded(Command::Finish { tx: span.tx, commit }))
+            }
+            (&What::Line { group, tx, .. }, Step::Turn) => (group, Commanded(Command::Turn { tx })),
+            (What::Look { group, tx: None, keys, .. }, Step::Look) => {
+                (*group, Commanded(Command::Look(keys.clone())))
+            }
+            (What::Look { group, tx: Some(tx), query, .. }, Step::Query) => {
+                (*group, Queried(Query::InTurn(query.clone(), *tx)))
+            }
+            (&What::Rescue { home, tx, until, commit: None, .. }, Step::Resolve) => {
+                (home, Commanded(Command::Resolve { tx, until }))
+            }
+            (&What::Rescue { tx, commit: Some(commit), .. }, Step::Finish(group)) => {
+                (group, Commanded(Command::Finish { tx, commit }))
+            }
+            (&What::Sweep { tx, .. }, Step::Finish(group)) => {
+                (group, Commanded(Command::Finish { tx, commit: true }))
+            }
+            (What::Forget { home, all }, Step::Forget) => (*home, Commanded(Command::Forget(all.clone()))),
+            // What it was for is over.
+            _ => return None,
+        })
+    }
+
+    /// A request to a group ended: a step's, or one that was passed on as it was.
+    pub(super) fn on_ended(
+        &mut self,
+        group: GroupId,
+        ticket: replicated::Ticket,
+        outcome: replicated::Outcome<Shard<A>>,
+    ) {
+        let Some((task, step)) = self.steps.remove(&(group, ticket)) else {
+            return self.on_passed(group, Ticket::One(group, ticket), outcome);
+        };
+        if let Some(task) = self.tasks.get_mut(&task) {
+            task.under_way -= 1;
+        }
+        match outcome {
+            replicated::Outcome::Replied { reply, at } => self.on_reply(task, step, reply, at),
+            replicated::Outcome::Answered(answer) => self.on_answer(task, answer),
+            replicated::Outcome::Failed(_) | replicated::Outcome::Opened(_) | replicated::Outcome::Closed => {
+                self.on_nothing(task, step)
+            }
+        }
+        self.tidy(task);
+    }
+
+    /// What concerns one group only ended, unless it has to wait.
+    fn on_passed(&mut self, group: GroupId, ticket: Ticket, outcome: replicated::Outcome<Shard<A>>) {
+        match outcome {
+            replicated::Outcome::Replied { reply: Reply::Waits { tx, latest }, .. } => {
+                self.latest = self.latest.max(latest);
+                let task = self.task(What::Line { ticket: Some(ticket), group, tx }, self.now);
+                self.name(task, (Some(group), tx));
+            }
+            replicated::Outcome::Replied { reply: Reply::Decided(forced), .. } => {
+                self.tell(ticket, Outcome::Forced(forced));
+            }
+            replicated::Outcome::Replied { reply: Reply::Unknown, .. } => {
+                self.tell(ticket, Outcome::Forced(None));
+            }
+            replicated::Outcome::Replied { reply, at } => self.tell_reply(ticket, group, reply, at),
+            replicated::Outcome::Answered(Answer::Plain(answer)) => {
+                self.tell(ticket, Outcome::Answered(answer));
+            }
+            replicated::Outcome::Answered(Answer::Blocked(query, keys)) => {
+                let task = self.task(What::Look { ticket, group, tx: None, query, keys }, self.now);
+                self.take(task, Step::Look);
+            }
+            replicated::Outcome::Failed(_) | replicated::Outcome::Opened(_) | replicated::Outcome::Closed => {
+                self.tell(ticket, Outcome::Failed(Failure::Unconfirmed))
+            }
+        }
+    }
+
+    /// What came of something of one group.
+    fn tell_reply(&mut self, ticket: Ticket, group: GroupId, reply: ReplyOf<A>, at: Moment) {
+        let outcome = match reply {
+            Reply::Plain(reply) => Outcome::Replied { reply, at },
+            Reply::Gains(gain) => Outcome::Committed { gains: Vec::from([gain]) },
+            Reply::Objects(objection) => Outcome::Aborted { group, objection },
+            Reply::Full => Outcome::Failed(Failure::Full),
+            // It lost its place in line before its turn came.
+            Reply::Unknown => Outcome::Failed(Failure::TimedOut),
+            Reply::Waits { .. } | Reply::Decided(_) | Reply::Undecided | Reply::Finished => {
+                Outcome::Failed(Failure::Unconfirmed)
+            }
+        };
+        self.tell(ticket, outcome);
+    }
+
+    fn on_reply(&mut self, task: u64, step: Step, reply: ReplyOf<A>, at: Moment) {
+        if let Reply::Waits { latest, .. } = &reply {
+            self.latest = self.latest.max(*latest);
+        }
+        let Some(of) = self.tasks.get_mut(&task) else { return };
+        match (&mut of.what, step) {
+            (What::Line { ticket, group, .. }, Step::Turn) => {
+                // It is looked at again, if it was too early.
+                if matches!(reply, Reply::Waits { .. }) {
+                    return;
+                }
+                let (ticket, group) = (ticket.take(), *group);
+                of.what = What::Over;
+                if let Some(ticket) = ticket {
+                    self.tell_reply(ticket, group, reply, at);
+                }
+            }
+            (What::Look { ticket, group, tx, .. }, Step::Look) => {
+                let (ticket, group) = (*ticket, *group);
+                if let Reply::Waits { tx: name, .. } = reply {
+                    *tx = Some(name);
+                    self.name(task, (Some(group), name));
+                    self.take(task, Step::Query);
+                } else {
+                    of.what = What::Over;
+                    self.tell_reply(ticket, group, reply, at);
+                }
+            }
+            (What::Span(_), Step::Prepare(part)) => self.on_prepared(task, part, reply),
+            (What::Span(_), Step::Decide) => self.on_decided(task, &reply),
+            (What::Span(span), Step::Finish(group)) => {
+                span.parts
+                    .iter_mut()
+                    .filter(|part| part.group == group)
+                    .for_each(|part| part.is_open = false);
+                self.end_if_finished(task);
+            }
+            (What::Rescue { group, commit, .. }, Step::Resolve) => match reply {
+                Reply::Decided(decided @ Some(_)) => {
+                    *commit = decided;
+                    let group = *group;
+                    self.take(task, Step::Finish(group));
+                }
+                _ => of.what = What::Over,
+            },
+            (What::Sweep { home, tx, open }, Step::Finish(group)) => {
+                open.retain(|other| *other != group);
+                if open.is_empty() {
+                    let (home, tx) = (*home, *tx);
+                    of.what = What::Over;
+                    self.forget(home, tx);
+                }
+            }
+            (What::Rescue { .. }, Step::Finish(_)) | (What::Forget { .. }, Step::Forget) => {
+                of.what = What::Over;
+            }
+            _ => {}
+        }
+    }
+
+    fn on_answer(&mut self, task: u64, answer: Answer<A::Answer, A::Query>) {
+        let Some(of) = self.tasks.get_mut(&task) else { return };
+        // Of one that is still blocked, the turn comes later.
+        if let (&What::Look { ticket, group, tx: Some(tx), .. }, Answer::Plain(answer)) = (&of.what, answer) {
+            of.what = What::Line { ticket: None, group, tx };
+            self.tell(ticket, Outcome::Answered(answer));
+            self.take(task, Step::Turn);
+        }
+    }
+
+    /// No quorum confirmed a step: it may have been taken or not. All but one kind may be taken twice.
+    fn on_nothing(&mut self, task: u64, step: Step) {
+        let Some(of) = self.tasks.get_mut(&task) else { return };
+        match (&mut of.what, step) {
+            (&mut What::Line { ticket: Some(ticket), .. }, Step::Turn) => {
+                of.what = What::Over;
+                self.tell(ticket, Outcome::Failed(Failure::Unconfirmed));
+            }
+            (&mut What::Look { ticket, .. }, Step::Look | Step::Query) => {
+                // Its place in line, if it has one, is given up in time.
+                of.what = What::Over;
+                self.tell(ticket, Outcome::Failed(Failure::Unconfirmed));
+            }
+            _ => self.put_off(task, step),
+        }
+    }
+
+    // A transaction.
+
+    fn span(&mut self, task: u64) -> Option<&mut Span<A>> {
+        match &mut self.tasks.get_mut(&task)?.what {
+            What::Span(span) => Some(span),
+            _ => None,
+        }
+    }
+
+    fn on_prepared(&mut self, task: u64, at: usize, reply: ReplyOf<A>) {
+        let Some(span) = self.span(task) else { return };
+        let Some(part) = span.parts.get_mut(at).filter(|_| span.stage == Stage::Preparing) else { return };
+        let outcome = match reply {
+            Reply::Gains(gain) => {
+                part.gain = Some(gain);
+                if span.is_promised() {
+                    self.decide(task);
+                }
+                return;
+            }
+            // Its turn comes later.
+            Reply::Waits { .. } => return,
+            Reply::Objects(objection) => Outcome::Aborted { group: part.group, objection },
+            Reply::Full => Outcome::Failed(Failure::Full),
+            Reply::Plain(_) | Reply::Decided(_) | Reply::Undecided | Reply::Finished | Reply::Unknown => {
+                Outcome::Failed(Failure::TimedOut)
+            }
+        };
+        self.end_span(task, outcome);
+        self.finish(task, false, false);
+    }
+
+    /// All have promised.
+    fn decide(&mut self, task: u64) {
+        let Some(span) = self.span(task) else { return };
+        let writes = |part: &Part<A>| {
+            collect(|visit| A::keys(&part.work, visit)).iter().any(|(_, mode)| *mode == Mode::Exclusive)
+        };
+        if span.parts.iter().any(writes) {
+            span.stage = Stage::Deciding;
+            return self.take(task, Step::Decide);
+        }
+        // What only looks has all its keys at this moment, and nothing to lose.
+        self.end_committed(task);
+        self.finish(task, true, false);
+    }
+
+    fn on_decided(&mut self, task: u64, reply: &ReplyOf<A>) {
+        let Some(span) = self.span(task).filter(|span| span.stage == Stage::Deciding) else { return };
+        match reply {
+            Reply::Decided(Some(true)) => {
+                let home = span.home;
+                // Its own part is done with the decision.
+                let own = span.parts.iter_mut().filter(|part| part.group == home);
+                own.for_each(|part| part.is_open = false);
+                self.end_committed(task);
+                self.finish(task, true, true);
+            }
+            Reply::Decided(Some(false)) => {
+                self.end_span(task, Outcome::Failed(Failure::TimedOut));
+                self.finish(task, false, false);
+            }
+            _ => {
+                // Others have ended it meanwhile, or an operator has.
+                self.end_span(task, Outcome::Failed(Failure::Unconfirmed));
+                self.leave(task);
+            }
+        }
+    }
+
+    fn end_committed(&mut self, task: u64) {
+        let Some(span) = self.span(task) else { return };
+        let gains = span.parts.iter_mut().filter_map(|part| part.gain.take()).collect();
+        self.end_span(task, Outcome::Committed { gains });
+    }
+
+    fn end_span(&mut self, task: u64, outcome: Outcome<A>) {
+        if let Some(ticket) = self.span(task).and_then(|span| span.ticket.take()) {
+            self.tell(ticket, outcome);
+        }
+    }
+
+    /// Tells all groups how it ends.
+    fn finish(&mut self, task: u64, commit: bool, is_recorded: bool) {
+        let Some(span) = self.span(task) else { return };
+        span.stage = Stage::Ending { commit, is_recorded };
+        let open: Vec<_> = span.parts.iter().filter(|part| part.is_open).map(|part| part.group).collect();
+        open.into_iter().for_each(|group| self.take(task, Step::Finish(group)));
+        self.end_if_finished(task);
+    }
+
+    fn end_if_finished(&mut self, task: u64) {
+        let Some(span) = self.span(task).filter(|span| !span.parts.iter().any(|part| part.is_open)) else {
+            return;
+        };
+        let (home, tx, stage) = (span.home, span.tx, span.stage);
+        self.leave(task);
+        if let Stage::Ending { is_recorded: true, .. } = stage {
+            self.forget(home, tx);
+        }
+    }
+
+    /// This node has nothing more to do with a transaction.
+    fn leave(&mut self, task: u64) {
+        let Some(tx) = self.span(task).map(|span| span.tx) else { return };
+        self.by_name.remove(&(None, tx));
+        self.conducted -= 1;
+        if let Some(task) = self.tasks.get_mut(&task) {
+            (task.what, task.name) = (What::Over, None);
+        }
+    }
+
+    /// It is in the way of an older one: it is given up, and tried again, as old as it is.
+    fn on_wounded(&mut self, tx: TxId) {
+        let Some(&task) = self.by_name.get(&(None, tx)) else { return };
+        let begun = self.tasks.get(&task).map(|task| task.begun).unwrap_or_default();
+        let Some(span) = self.span(task).filter(|span| span.stage == Stage::Preparing) else { return };
+        let (ticket, age) = (span.ticket.take(), span.age);
+        let parts: Vec<_> = span.parts.iter().map(|part| (part.group, part.work.clone())).collect();
+        self.finish(task, false, false);
+        if let Some(ticket) = ticket {
+            self.begin(ticket, age, begun, parts);
+        }
+    }
+
+    /// Of all groups, a home hears at once what it may forget.
+    fn forget(&mut self, home: GroupId, tx: TxId) {
+        let all = self.over.entry(home).or_default();
+        all.push(tx);
+        if all.len() >= FORGOTTEN {
+            return self.forget_at(home);
+        }
+        self.forgetting = self.forgetting.or(Some(self.now.after(LOOK)));
+    }
+
+    fn forget_at(&mut self, home: GroupId) {
+        if let Some(all) = self.over.remove(&home) {
+            let task = self.task(What::Forget { home, all }, self.now);
+            self.take(task, Step::Forget);
+        }
+    }
+
+    // What groups tell of their own accord.
+
+    pub(super) fn on_notice(&mut self, group: GroupId, notice: NoticeOf<A>) {
+        match notice {
+            Notice::Turned(tx) => self.on_turned(group, tx),
+            Notice::Wounded(tx) => self.on_wounded(tx),
+            Notice::Overdue { tx, home, until } => {
+                if self.sees_to(group, tx) && self.groups.get(home).is_some() {
+                    let rescue = What::Rescue { group, home, tx, until, commit: None };
+                    let task = self.task(rescue, self.now);
+                    self.name(task, (Some(group), tx));
+                    self.take(task, Step::Resolve);
+                }
+            }
+            Notice::Lingering { tx, mut groups } => {
+                if self.sees_to(group, tx) {
+                    groups.retain(|other| *other != group && self.groups.get(*other).is_some());
+                    let task = self.task(What::Sweep { home: group, tx, open: groups.clone() }, self.now);
+                    self.name(task, (Some(group), tx));
+                    groups.into_iter().for_each(|other| self.take(task, Step::Finish(other)));
+                }
+            }
+            Notice::Plain(_) | Notice::Contradicted { .. } => {}
+        }
+    }
+
+    /// Whether this node is the one to end what nobody seems to: it leads the group, and is not at it already.
+    fn sees_to(&self, group: GroupId, tx: TxId) -> bool {
+        let leads = self.groups.get(group).is_some_and(|machine| machine.status().role == Role::Leader);
+        let is_known =
+            self.by_name.contains_key(&(None, tx)) || self.by_name.contains_key(&(Some(group), tx));
+        leads && !is_known
+    }
+
+    fn on_turned(&mut self, group: GroupId, tx: TxId) {
+        let names = [(Some(group), tx), (None, tx)];
+        let Some(&task) = names.iter().find_map(|name| self.by_name.get(name)) else { return };
+        match self.tasks.get(&task).map(|task| &task.what) {
+            Some(What::Line { .. }) => self.take(task, Step::Turn),
+            Some(What::Look { .. }) => self.take(task, Step::Query),
+            Some(What::Span(span)) => {
+                if let Some(part) = span.parts.iter().position(|part| part.group == group) {
+                    self.take(task, Step::Prepare(part));
+                }
+            }
+            Some(What::Rescue { .. } | What::Sweep { .. } | What::Forget { .. } | What::Over) | None => {}
+        }
+    }
+
+    // Time.
+
+    fn arm(&mut self, task: u64, after: Duration) {
+        let at = self.now.after(after);
+        let Some(of) = self.tasks.get_mut(&task) else { return };
+        if of.timer.is_some_and(|timer| timer <= at) {
+            return;
+        }
+        if let Some(timer) = of.timer.replace(at) {
+            self.timers.remove(&(timer, task));
+        }
+        self.timers.insert((at, task));
+    }
+
+    pub(super) fn on_timers(&mut self) {
+        while let Some(&(at, task)) = self.timers.first()
+            && at <= self.now
+        {
+            self.timers.pop_first();
+            self.on_timer(task);
+        }
+        if self.forgetting.is_some_and(|at| at <= self.now) {
+            self.forgetting = None;
+            let homes: Vec<_> = self.over.keys().copied().collect();
+            homes.into_iter().for_each(|home| self.forget_at(home));
+        }
+    }
+
+    fn on_timer(&mut self, task: u64) {
+        let Some(of) = self.tasks.get_mut(&task) else { return };
+        of.timer = None;
+        let (again, begun) = (core::mem::take(&mut of.again), of.begun);
+        let is_idle = of.under_way == 0 && again.is_empty();
+        again.into_iter().for_each(|step| self.take(task, step));
+        let Some(of) = self.tasks.get_mut(&task) else { return };
+        let is_late = |span| begun.after(span) <= self.now;
+        match &mut of.what {
+            What::Line { .. } if is_idle => self.take(task, Step::Turn),
+            &mut What::Look { ticket, group, tx: Some(tx), .. } if is_late(TURN) => {
+                of.what = What::Line { ticket: None, group, tx };
+                self.tell(ticket, Outcome::Failed(Failure::TimedOut));
+                self.take(task, Step::Turn);
+            }
+            What::Look { .. } if is_idle => self.take(task, Step::Query),
+            What::Span(span) => match span.stage {
+                Stage::Preparing if is_late(LIMIT) => {
+                    self.end_span(task, Outcome::Failed(Failure::TimedOut));
+                    self.finish(task, false, false);
+                }
+                Stage::Preparing if is_idle => {
+                    let waits = |(at, part): (usize, &Part<A>)| part.gain.is_none().then_some(at);
+                    let waiting: Vec<_> = span.parts.iter().enumerate().filter_map(waits).collect();
+                    waiting.into_iter().for_each(|part| self.take(task, Step::Prepare(part)));
+                }
+                Stage::Deciding if is_late(TURN) => {
+                    self.end_span(task, Outcome::Failed(Failure::Unconfirmed));
+                }
+                Stage::Preparing | Stage::Deciding | Stage::Ending { .. } => {}
+            },
+            What::Line { .. }
+            | What::Look { .. }
+            | What::Rescue { .. }
+            | What::Sweep { .. }
+            | What::Forget { .. }
+            | What::Over => {}
+        }
+        self.arm(task, if is_idle { 5 * LOOK } else { LOOK });
+        self.tidy(task);
+    }
+
+    /// Lets go of a task that is over.
+    fn tidy(&mut self, task: u64) {
+        let Some(of) = self.tasks.get(&task) else { return };
+        if of.under_way > 0 || !matches!(of.what, What::Over) {
+            return;
+        }
+        if let Some(timer) = of.timer {
+            self.timers.remove(&(timer, task));
+        }
+        if let Some(name) = of.name {
+            self.by_name.remove(&name);
+        }
+        self.tasks.remove(&task);
+    }
+
+    fn tell(&mut self, ticket: Ticket, outcome: Outcome<A>) {
+        self.ended.push_back((ticket, outcome));
+    }
+}

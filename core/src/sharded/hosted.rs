@@ -1,0 +1,129 @@
+//! A sharded application for drivers that know nothing of it. Its messages and records are those of its groups.
+
+use super::{Event, Group, Outcome, Sharded, Ticket, Transactional};
+use crate::codec::{Full, Malformed, Sink};
+use crate::groups::{self, Groups};
+use crate::rng::mix;
+use crate::{
+    Age, Answering, Done, Errand, Fault, GroupId, Hosted, Instant, Place, Records, Rng, Space, Stored,
+    replicated,
+};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// What is fixed for the life of a node.
+pub type Settings<S> = groups::Settings<replicated::Settings<S>>;
+
+/// Settings of groups 0 to `count`, which are alike but for this: each node is in no hurry to lead those that are not its
+/// own, as long as whose they are is there. So their leaders are spread over the nodes.
+///
+/// ```
+/// use quorate::replicated::Settings;
+/// use quorate::{NodeId, sharded, space::Heap};
+///
+/// let nodes = [1, 2, 3].map(NodeId::new);
+/// let settings = sharded::spread(4, &Settings::<Heap<3, 64>>::new(nodes[1], &nodes));
+/// let waits = settings.groups.iter().map(|(_, settings)| settings.raft.election_timeout.as_millis());
+/// assert_eq!(waits.collect::<Vec<_>>(), [600, 300, 600, 600]);
+/// ```
+#[must_use]
+pub fn spread<S: Space>(count: u64, of: &replicated::Settings<S>) -> Settings<S> {
+    groups::Settings::new((0..count).map(|number| {
+        let mut settings = of.clone();
+        let voters = &settings.raft.voters;
+        let place = number % (voters.len() as u64).max(1);
+        let is_own = voters.iter().zip(0..).any(|(id, at)| at == place && *id == settings.raft.id);
+        if !is_own {
+            settings.raft.election_timeout *= 2;
+        }
+        (GroupId::new(number), settings)
+    }))
+}
+
+impl<A, S, const SESSIONS: usize, const REPLIES: usize> Hosted for Sharded<A, S, SESSIONS, REPLIES>
+where
+    A: Transactional<Query: Clone>,
+    S: Space,
+{
+    type Settings = Settings<S>;
+
+    fn blank(settings: &Settings<S>, now: Instant) -> Self {
+        let id = settings.groups.first().map(|(_, settings)| settings.raft.id).unwrap_or_default();
+        Self {
+            groups: Groups::blank(settings, now),
+            id,
+            now,
+            rng: Rng::new(0),
+            latest: Age::default(),
+            tasks_ever: 0,
+            tasks: BTreeMap::new(),
+            conducted: 0,
+            steps: BTreeMap::new(),
+            by_name: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            ended: VecDeque::new(),
+            over: BTreeMap::new(),
+            forgetting: None,
+        }
+    }
+
+    fn take_in(&mut self, seed: u64, stored: Stored<'_, impl Records>) -> Result<(), Fault> {
+        self.groups.take_in(seed, stored)?;
+        // Names of transactions are made of it: no two lives may make the same.
+        self.rng = Rng::new(mix(self.groups.life() ^ mix(self.id.get())));
+        Ok(())
+    }
+
+    fn restate(&mut self, now: Instant) {
+        self.groups.restate(now);
+    }
+
+    fn restate_group(&mut self, now: Instant, group: GroupId) {
+        self.groups.restate_group(now, group);
+    }
+
+    fn put_message(message: &Self::Message<'_>, sink: &mut impl Sink) -> Result<(), Full> {
+        Groups::<Group<A, S, SESSIONS, REPLIES>>::put_message(message, sink)
+    }
+
+    fn take_message(bytes: &[u8]) -> Result<Self::Message<'_>, Malformed> {
+        Groups::<Group<A, S, SESSIONS, REPLIES>>::take_message(bytes)
+    }
+
+    fn put_record(record: &Self::Record<'_>, sink: &mut impl Sink) -> Result<(), Full> {
+        Groups::<Group<A, S, SESSIONS, REPLIES>>::put_record(record, sink)
+    }
+
+    fn place<'r>(record: &'r Self::Record<'_>) -> Place<'r> {
+        Groups::<Group<A, S, SESSIONS, REPLIES>>::place(record)
+    }
+
+    fn group(record: &Self::Record<'_>) -> GroupId {
+        Groups::<Group<A, S, SESSIONS, REPLIES>>::group(record)
+    }
+
+    fn errand<'e>(event: &'e Self::Event<'_>) -> Option<Errand<'e>> {
+        match event {
+            Event::InGroup(event) => Groups::<Group<A, S, SESSIONS, REPLIES>>::errand(event),
+            Event::Ended { .. } | Event::Notice { .. } | Event::Contradicted { .. } => None,
+        }
+    }
+
+    fn finish(&mut self, now: Instant, done: Done<'_>) -> Result<(), Fault> {
+        self.groups.finish(now, done)
+    }
+}
+
+impl<A, S, const SESSIONS: usize, const REPLIES: usize> Answering for Sharded<A, S, SESSIONS, REPLIES>
+where
+    A: Transactional<Query: Clone>,
+    S: Space,
+{
+    type Outcome = Outcome<A>;
+
+    fn outcome(event: Self::Event<'_>) -> Result<(Ticket, Outcome<A>), Self::Event<'_>> {
+        match event {
+            Event::Ended { ticket, outcome } => Ok((ticket, outcome)),
+            other @ (Event::Notice { .. } | Event::Contradicted { .. } | Event::InGroup(_)) => Err(other),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! A group's part of all transactions as bytes, at the front of its application's snapshot:
+//!
+//! ```text
+//! version u8 | latest age | when to settle | rows | decisions      each a count and its items, as postcard
+//! | locks, as they describe themselves | the application's snapshot, all the rest
+//! row:      transaction, tag (0 part, 1 command, 2 work, 3 look), due; a part: age, home, until, since, work, stage;
+//!           what waits in line: whether it is its turn, what it is
+//! decision: transaction, groups, due
+//! ```
+
+use super::shard::{Decision, Item, KeyLocks, Part, Row, Shard};
+use super::transactional::Transactional;
+use crate::codec::{self, Full, Malformed, Sink, VERSION};
+use crate::{Timestamp, TxId};
+use alloc::collections::{BTreeMap, BTreeSet};
+
+pub(super) fn put<A: Transactional>(shard: &Shard<A>, sink: &mut dyn Sink) -> Result<(), Full> {
+    codec::put(&(VERSION, shard.latest, shard.settles), sink)?;
+    codec::put(&(shard.rows.len() as u64), sink)?;
+    shard.rows.iter().try_for_each(|(tx, row)| put_row(*tx, row, sink))?;
+    codec::put(&shard.decisions, sink)?;
+    shard.locks.snapshot(sink)?;
+    shard.application.snapshot(sink)
+}
+
+fn put_row<A: Transactional>(tx: TxId, row: &Row<A>, sink: &mut dyn Sink) -> Result<(), Full> {
+    match row {
+        Row::Part(part) => {
+            let Part { age, home, until, since, due, work, stage } = part;
+            codec::put(&(tx, 0_u8, due, age, home, until, since), sink)?;
+            codec::put(&(work, stage), sink)
+        }
+        Row::Line { item, is_turn, due } => match item {
+            Item::Command(command) => codec::put(&(tx, 1_u8, due, is_turn, command), sink),
+            Item::Work(work) => codec::put(&(tx, 2_u8, due, is_turn, work), sink),
+            Item::Look => codec::put(&(tx, 3_u8, due, is_turn), sink),
+        },
+    }
+}
+
+pub(super) fn take<A: Transactional>(mut bytes: &[u8]) -> Result<Shard<A>, Malformed> {
+    let input = &mut bytes;
+    let version: u8 = codec::take(input)?;
+    if version != VERSION {
+        return Err(Malformed::Version(version));
+    }
+    let (latest, settles) = codec::take(input)?;
+    let mut rows = BTreeMap::new();
+    // Each row takes bytes, and decoding ends where they do.
+    for _ in 0..codec::take::<u64>(input)? {
+        let (tx, row) = take_row::<A>(input)?;
+        rows.insert(tx, row);
+    }
+    let decisions: BTreeMap<TxId, Decision> = codec::take(input)?;
+    let locks = KeyLocks::restore(input)?;
+    // Whoever holds or waits is known, and whoever is known holds, waits, or has let go.
+    if !locks.transactions().all(|(tx, ..)| rows.contains_key(&tx)) {
+        return Err(Malformed::Content);
+    }
+    let due = due(&rows, &decisions);
+    Ok(Shard {
+        application: A::restore(bytes)?,
+        locks,
+        rows,
+        decisions,
+        due,
+        latest,
+        settles,
+        ..Shard::default()
+    })
+}
+
+fn take_row<A: Transactional>(input: &mut &[u8]) -> Result<(TxId, Row<A>), Malformed> {
+    let (tx, tag, due): (TxId, u8, Timestamp) = codec::take(input)?;
+    if tag == 0 {
+        let (age, home, until, since) = codec::take(input)?;
+        let (work, stage) = codec::take(input)?;
+        return Ok((tx, Row::Part(Part { age, home, until, since, due, work, stage })));
+    }
+    let is_turn = codec::take(input)?;
+    let item = match tag {
+        1 => Item::Command(codec::take(input)?),
+        2 => Item::Work(codec::take(input)?),
+        3 => Item::Look,
+        _ => return Err(Malformed::Content),
+    };
+    Ok((tx, Row::Line { item, is_turn, due }))
+}
+
+/// When to look at what.
+fn due<A: Transactional>(
+    rows: &BTreeMap<TxId, Row<A>>,
+    decisions: &BTreeMap<TxId, Decision>,
+) -> BTreeSet<(Timestamp, TxId)> {
+    let rows = rows.iter().map(|(tx, row)| match row {
+        Row::Part(Part { due, .. }) | Row::Line { due, .. } => (*due, *tx),
+    });
+    rows.chain(decisions.iter().map(|(tx, decision)| (decision.due, *tx))).collect()
+}
