@@ -253,6 +253,12 @@ impl<K: Debug + Ord, S: Space, const KEYS: usize, const TXS: usize> Locks<K, S, 
         line.iter().any(|row| row.mode.conflicts(mode) && holds(&self.claims, row.rank.tx))
     }
 
+    /// Whether there may be somebody whose turn has come, or somebody in the way, that was not told of yet.
+    #[must_use]
+    pub const fn has_news(&self) -> bool {
+        self.news
+    }
+
     /// How a transaction stands, if it asked for anything and has not given it back.
     pub fn standing(&self, tx: TxId) -> Option<Acquired> {
         self.find(tx).ok().map(|claim| claim.acquired())

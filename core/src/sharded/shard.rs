@@ -337,7 +337,8 @@ impl<A: Transactional> Shard<A> {
     fn let_go(&mut self, now: Moment, tx: TxId) {
         self.locks.release(tx);
         // Not in this entry: it may have written what the next one writes.
-        self.settles = self.settles.or(Some(now.time.after(core::time::Duration::from_micros(1))));
+        let next = now.time.after(core::time::Duration::from_micros(1));
+        self.settles = self.settles.or(self.locks.has_news().then_some(next));
     }
 
     fn wound(&mut self) {
