@@ -6,7 +6,7 @@
 //! work on the machine only adds. Instructions are counted by valgrind's callgrind, if it is installed: the difference
 //! between a run of twice as many look-ups and one of so many.
 
-use quorate::placement::{Bounded, Partition, Ring};
+use quorate::placement::{Balancer, Bounded, Partition, Ring, Rule};
 use quorate::space::{Fixed, Heap};
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -56,7 +56,7 @@ fn ways() -> Vec<Way> {
     let replicas = heap.clone();
     let mut bounded = Bounded::new(heap.clone(), 125).unwrap_or_else(|_| panic!("more than the average"));
     let partition = Partition::new(NonZeroU32::new(NODES as u32).expect("some"));
-    vec![
+    let mut ways = vec![
         way("sorted array, SipHash", move |key| {
             let hash = sip(key);
             let at = sorted.partition_point(|point| point.0 < hash);
@@ -67,7 +67,20 @@ fn ways() -> Vec<Way> {
         way("ring, three replicas", move |key| replicas.replicas_of::<3>(&key.to_le_bytes()).iter().sum()),
         way("bounded by 125 %", move |key| bounded.take(&key.to_le_bytes())),
         way("partition", move |key| u64::from(partition.of(&key.to_le_bytes()))),
-    ]
+    ];
+    let rules = [
+        ("balancer, random", Rule::Random),
+        ("balancer, round robin", Rule::RoundRobin),
+        ("balancer, smooth", Rule::SmoothWeighted),
+        ("balancer, two choices", Rule::TwoChoices),
+        ("balancer, least loaded", Rule::LeastLoaded),
+    ];
+    for (name, rule) in rules {
+        let mut balancer = Balancer::<u64, Heap<0, 0>, NODES>::new(rule, 7);
+        members().for_each(|(node, weight)| balancer.add(node, weight).expect("room"));
+        ways.push(way(name, move |_| balancer.pick().expect("a node")));
+    }
+    ways
 }
 
 /// Instructions of a process of its own.

@@ -66,7 +66,7 @@
 //! - [`two_phase`]: several nodes do something, or none of them does.
 //! - [`locks`]: who may touch which key, for transactions: older ones first, no deadlock.
 //! - `sharded` (features `alloc` and `serde`): an application that is spread over groups, with transactions across them.
-//! - [`placement`]: which node keeps a key.
+//! - [`placement`]: which node keeps a key, and which takes the next request.
 //! - [`space`]: where a machine keeps what it holds; inline, or on the heap with the same limits.
 //! - [`codec`]: frames, messages and records as bytes (feature `serde`).
 //! - [`Hosted`]: what a driver needs that knows nothing of a protocol. `quorate-tokio` and `quorate-threads` run any such

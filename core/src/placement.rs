@@ -1,9 +1,11 @@
-//! Where things go: which node keeps a key.
+//! Where things go: which node keeps a key, and which takes the next request.
 //!
 //! - [`Ring`]: consistent hashing (Karger and others, 1997) with virtual nodes and weights. When a node comes or goes,
 //!   only what it gets or had moves, and [`Ring::joined`], [`Ring::leaving`] and [`Ring::moves`] say exactly what.
 //! - [`Bounded`]: a ring on which no node takes more than its share and a bit (Mirrokni, Thorup, Zadimoghaddam, 2016).
 //! - [`Partition`]: a key to one of so many numbered parts, by jump hashing (Lamping, Veach, 2014).
+//! - [`Balancer`]: the next node for a request: at random, in turn, in turn by weight, the better of two, the least
+//!   loaded.
 //!
 //! # What it promises
 //!
@@ -16,12 +18,14 @@
 //! Agreement on who is there. Two who see different nodes place differently: who needs one answer replicates the list
 //! of nodes. The hash has no secret, so who chooses keys chooses where they go.
 
+mod balancer;
 mod bounded;
 mod hash;
 mod moves;
 mod partition;
 mod ring;
 
+pub use balancer::{Balancer, Rule};
 pub use bounded::Bounded;
 pub use hash::hash;
 pub use moves::{Move, Moves};
