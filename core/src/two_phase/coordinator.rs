@@ -286,6 +286,9 @@ impl<W: Command, S: Space> Coordinator<W, S> {
     pub(super) fn replay(&mut self, record: Record<'_, W>) -> Result<(), Fault> {
         self.records += 1;
         match record {
+            Record::Numbered { through } if through > u64::MAX / 2 => {
+                return Err(Fault::Settings("the coordinator's numbers are used up"));
+            }
             Record::Numbered { through } => self.numbered = self.numbered.max(through),
             Record::Committed { tx, parties } => self.replay_committed(tx, parties)?,
             Record::Ended { tx } => {
@@ -475,7 +478,7 @@ impl<W: Command, S: Space> Coordinator<W, S> {
             (Stage::Delegated, Vote::Yes(promise)) => {
                 // It would not do it at once, and waits to be told: nobody else has to agree.
                 entry.parts.keep(part, promise);
-                self.end(at, true, Slots::first(1), false);
+                self.decide(at, Slots::first(1));
             }
             (Stage::Delegated, Vote::ReadOnly) => self.end(at, true, Slots::NONE, false),
             (Stage::Deciding { .. } | Stage::Ending { .. }, Vote::Yes(promise)) => {
@@ -496,17 +499,17 @@ impl<W: Command, S: Space> Coordinator<W, S> {
         if yes.or(readers) != entry.parts.all() {
             return;
         }
-        match yes.len() {
-            // One that writes can be told at once: it alone could do anything else.
-            0 | 1 => self.end(at, true, yes, false),
-            _ => {
-                entry.stage = Stage::Deciding { yes };
-                entry.due = Slots::NONE;
-                self.ledger.stage();
-                let fits = self.unsaved.push_back(at).is_ok();
-                assert!(fits, "a transaction is decided once");
-            }
-        }
+        if yes.is_empty() { self.end(at, true, yes, false) } else { self.decide(at, yes) }
+    }
+
+    /// All do it, once that is durable. Also where one alone writes: it may have done it when both crash, and an abort that is
+    /// presumed would reverse that.
+    fn decide(&mut self, at: usize, yes: Slots) {
+        let Some((_, entry)) = self.live.get_mut(at) else { return };
+        (entry.stage, entry.due) = (Stage::Deciding { yes }, Slots::NONE);
+        self.ledger.stage();
+        let fits = self.unsaved.push_back(at).is_ok();
+        assert!(fits, "a transaction is decided once");
     }
 
     /// One that promised asks how it ended, or says again that it can.
@@ -517,8 +520,13 @@ impl<W: Command, S: Space> Coordinator<W, S> {
             Stage::Ending { commit, .. } if is_it || !commit => {
                 self.answer(from, Reply { tx, commit, of: promise });
             }
+            // It does not say what it promised: it is told the promise that counts.
+            Stage::Ending { .. } if promise == Promise::ANY => {
+                entry.due.insert(part);
+                self.live.rouse(at);
+            }
             // It was asked again by a message that was late: the promise that counts is another.
-            Stage::Deciding { .. } | Stage::Ending { .. } if !is_it => {
+            Stage::Deciding { .. } | Stage::Ending { .. } if !is_it && promise != Promise::ANY => {
                 self.answer(from, Reply { tx, commit: false, of: promise });
             }
             Stage::Voting { .. } | Stage::Delegated | Stage::Deciding { .. } | Stage::Ending { .. } => {}
@@ -644,7 +652,7 @@ impl<W: Command, S: Space> Coordinator<W, S> {
             }
             match entry.stage {
                 Stage::Voting { .. } if is_late => self.abort(at, Cause::TimedOut),
-                Stage::Delegated | Stage::Ending { .. } if is_late => self.tell(at, Outcome::Unknown),
+                Stage::Delegated if is_late => self.tell(at, Outcome::Unknown),
                 Stage::Voting { .. } | Stage::Delegated | Stage::Deciding { .. } | Stage::Ending { .. } => {}
             }
             self.live.rouse(at);

@@ -36,7 +36,7 @@ pub struct Participant<W: Command, S: Space> {
     /// How the last transactions ended, for participants that ask.
     recent: S::Calls<(TxId, bool)>,
     replies: S::Calls<(NodeId, Reply)>,
-    /// How many were done at once, and are remembered until their coordinator has heard.
+    /// How many were done at once or refused for a peer, and are remembered until their coordinator has heard.
     kept: usize,
     /// Transactions of an earlier life that the application has not been told of yet.
     retaking: usize,
@@ -86,7 +86,7 @@ struct Part<W> {
 enum Stage {
     /// The application is asked whether it can.
     Asked,
-    /// It can, and writes nothing.
+    /// It can, and writes nothing. As durable as a promise: what it read is held until nobody can get in between.
     Reading,
     /// It can, and will.
     Promised,
@@ -96,6 +96,8 @@ enum Stage {
     Done { commit: bool },
     /// It was the only one, did it, and remembers until the coordinator has heard.
     Kept,
+    /// It was the only one, and says for good that it did nothing: one that is late must not do it at once.
+    Settled { reads: bool },
     /// It said no, and another participant relies on that.
     Refused,
     /// An operator decided. What the others decided is still to be heard.
@@ -132,11 +134,12 @@ struct Past {
 pub enum Request {
     /// The application can do this, and will if all can, whatever happens.
     Promise(TxId),
-    /// The application can do this, and has nothing to write. What it read it holds until it is told how it ended.
+    /// The application can do this, and has nothing to write. What it read it holds until it is told to let go.
     Read(TxId),
     /// The application cannot do this, and has let go of it.
     Refuse(TxId),
-    /// What was decided is done, and survives a crash.
+    /// What was decided is done, and survives a crash. Also the answer to [`Event::Prepare`] of what was done before, which
+    /// comes again after a crash, or late.
     Finish(TxId),
     /// An older transaction waits for what this one holds.
     Wound(TxId),
@@ -198,7 +201,8 @@ pub enum Event<'a, W> {
         /// What to do.
         work: &'a W,
     },
-    /// To be done, after which it wants to hear [`Finish`](Request::Finish); or not to be done: let go of it.
+    /// To be done, after which it wants to hear [`Finish`](Request::Finish); or not to be done: let go of it. Who only read is
+    /// told to let go, however it ended.
     Decided {
         /// The transaction.
         tx: TxId,
@@ -221,7 +225,7 @@ pub enum Event<'a, W> {
     },
 }
 
-/// A transaction that was promised, and is not settled.
+/// A transaction that was promised, or read for, and is not settled.
 #[derive(Clone, Copy, Debug)]
 pub struct InDoubt<'a, W> {
     /// Which.
@@ -347,8 +351,8 @@ impl<W: Command, S: Space> Participant<W, S> {
                 work.for_each(|work| of = Some(work.clone()));
                 let of = of.ok_or(Malformed::Content)?;
                 let parties = parties.among(&self.config.nodes);
-                let part =
-                    Part { promise, is_first, age, parties, work: Some(of), ..self.part(Stage::Promised) };
+                let stage = if promise == Promise::ANY { Stage::Reading } else { Stage::Promised };
+                let part = Part { promise, is_first, age, parties, work: Some(of), ..self.part(stage) };
                 self.put_back(tx, part)
             }
             Record::Refused { tx } => self.put_back(tx, self.part(Stage::Refused)),
@@ -412,40 +416,46 @@ impl<W: Command, S: Space> Participant<W, S> {
             let Some((_, part)) = self.live.get_mut(at) else { continue };
             (part.mark, part.said) = (mark, self.now);
             part.telling = match part.stage {
-                Stage::Promised => Some(Telling::Retake),
+                Stage::Promised | Stage::Reading => Some(Telling::Retake),
                 Stage::Forced { commit, .. } => Some(Telling::Decided(commit)),
                 Stage::Asked
-                | Stage::Reading
                 | Stage::Committing
                 | Stage::Done { .. }
                 | Stage::Kept
+                | Stage::Settled { .. }
                 | Stage::Refused
                 | Stage::Over => None,
             };
             self.retaking += usize::from(part.telling.is_some());
-            self.kept += usize::from(part.stage == Stage::Kept);
+            self.kept += usize::from(matches!(part.stage, Stage::Kept | Stage::Refused));
             self.live.rouse(at);
         }
         self.look = (self.live.len() > 0).then_some(self.now);
         Ok(())
     }
 
-    /// What was promised and is not settled, or was forced and is not known to be right.
+    /// What was promised or read for and is not settled, or was forced and is not known to be right.
     pub fn in_doubt(&self) -> impl Iterator<Item = InDoubt<'_, W>> {
         self.live.iter().filter_map(|(tx, part)| {
             let forced = match part.stage {
-                Stage::Promised => None,
+                Stage::Promised | Stage::Reading => None,
                 Stage::Forced { commit, .. } => Some(commit),
                 Stage::Asked
-                | Stage::Reading
                 | Stage::Committing
                 | Stage::Done { .. }
                 | Stage::Kept
+                | Stage::Settled { .. }
                 | Stage::Refused
                 | Stage::Over => return None,
             };
             Some(InDoubt { tx, age: part.age, work: part.work.as_ref()?, forced })
         })
+    }
+
+    /// The transactions that take up a place here. What an application did of one that does not, it is not told of again: it
+    /// may forget that it did it.
+    pub fn transactions(&self) -> impl Iterator<Item = TxId> {
+        self.live.iter().map(|(tx, _)| tx)
     }
 
     /// What was dropped so far.
@@ -471,7 +481,7 @@ impl<W: Command, S: Space> Participant<W, S> {
             is_wounded: false,
             wounds: false,
             is_saving: false,
-            mark: self.ledger.mark(),
+            mark: Mark::default(),
         }
     }
 
@@ -503,20 +513,24 @@ impl<W: Command, S: Space> Participant<W, S> {
         }
         match (request, part.stage) {
             (Request::Promise(_), Stage::Asked) => self.promise(at),
+            (Request::Read(_), Stage::Asked) if part.is_only => {
+                part.telling = Some(Telling::Decided(false));
+                self.settle_at_once(at, true);
+            }
             (Request::Read(_), Stage::Asked) => {
                 (part.stage, part.answers) = (Stage::Reading, true);
-                self.live.rouse(at);
+                self.save(at);
             }
+            (Request::Refuse(_), Stage::Asked) if part.is_only => self.settle_at_once(at, false),
             (Request::Refuse(_), Stage::Asked) => {
                 self.live.remove(at);
                 self.reply(tx.coordinator, Reply::No(tx));
             }
-            (Request::Finish(_), Stage::Committing) => {
-                (part.stage, part.answers) = (Stage::Done { commit: true }, true);
-                if !part.is_only {
-                    self.note_done(tx);
-                }
-                self.save(at);
+            (Request::Finish(_), Stage::Committing) => self.done(at),
+            (Request::Finish(_), Stage::Asked) => {
+                part.is_only &= self.kept < S::CALLS / 2;
+                self.kept += usize::from(part.is_only);
+                self.done(at);
             }
             (Request::Finish(_), Stage::Forced { commit: true, is_done: false, decided }) => {
                 part.stage = Stage::Forced { commit: true, is_done: true, decided };
@@ -531,14 +545,28 @@ impl<W: Command, S: Space> Participant<W, S> {
                 part.telling = Some(Telling::Decided(commit));
                 self.save(at);
             }
-            (Request::Force { commit, .. }, Stage::Reading) => {
-                part.telling = Some(Telling::Decided(commit));
-                part.stage = Stage::Over;
-                self.live.rouse(at);
-            }
+            (Request::Force { .. }, Stage::Reading) if is_open => self.let_go(at),
             _ => return Err(Reason::OutOfPlace),
         }
         Ok(())
+    }
+
+    /// The only one did nothing, and says so once it is durable that it will not do it at once.
+    fn settle_at_once(&mut self, at: usize, reads: bool) {
+        let Some((tx, part)) = self.live.get_mut(at) else { return };
+        (part.stage, part.answers) = (Stage::Settled { reads }, true);
+        self.note_done(tx);
+        self.save(at);
+    }
+
+    /// The application did it.
+    fn done(&mut self, at: usize) {
+        let Some((tx, part)) = self.live.get_mut(at) else { return };
+        (part.stage, part.answers) = (Stage::Done { commit: true }, true);
+        if !part.is_only {
+            self.note_done(tx);
+        }
+        self.save(at);
     }
 
     fn promise(&mut self, at: usize) {
@@ -597,9 +625,10 @@ impl<W: Command, S: Space> Participant<W, S> {
                 self.live.rouse(at);
                 self.look = self.look.or(Some(self.now.after(self.config.resend)));
             }
-            Err(_) => {
+            Err(part) => {
                 self.make_room();
-                self.reply(from, Reply::No(tx));
+                // A no of the only one is for good. It comes again.
+                if part.is_only { self.counters.unanswered += 1 } else { self.reply(from, Reply::No(tx)) }
             }
         }
     }
@@ -612,8 +641,8 @@ impl<W: Command, S: Space> Participant<W, S> {
                 part.answers = true;
                 self.live.rouse(at);
             }
-            Stage::Over => self.reply(tx.coordinator, Reply::No(tx)),
-            Stage::Asked | Stage::Committing | Stage::Done { .. } => {}
+            Stage::Over if !part.is_only => self.reply(tx.coordinator, Reply::No(tx)),
+            Stage::Over | Stage::Asked | Stage::Committing | Stage::Done { .. } | Stage::Settled { .. } => {}
         }
     }
 
@@ -633,8 +662,14 @@ impl<W: Command, S: Space> Participant<W, S> {
             return;
         }
         match part.stage {
-            Stage::Asked | Stage::Reading if !commit => self.let_go(at, false),
-            Stage::Reading => self.let_go(at, true),
+            Stage::Asked if !commit => self.let_go(at),
+            Stage::Reading => {
+                if commit && part.is_first {
+                    note(&mut self.recent, tx, true);
+                }
+                self.let_go(at);
+            }
+            Stage::Kept | Stage::Refused if !commit => self.forget(at),
             Stage::Promised if part.promise == of => self.decide(at, commit),
             Stage::Promised if !commit && of == Promise::ANY => self.decide(at, false),
             Stage::Forced { .. } if part.promise == of => self.on_decided_otherwise(at, commit),
@@ -644,9 +679,7 @@ impl<W: Command, S: Space> Participant<W, S> {
                 self.reply(tx.coordinator, Reply::Done(tx));
             }
             Stage::Refused | Stage::Over if commit => self.counters.contradictions += 1,
-            Stage::Committing | Stage::Done { commit: true } | Stage::Kept
-                if !commit && of == Promise::ANY =>
-            {
+            Stage::Committing | Stage::Done { commit: true } if !commit && of == Promise::ANY => {
                 self.counters.contradictions += 1;
             }
             Stage::Asked
@@ -654,6 +687,7 @@ impl<W: Command, S: Space> Participant<W, S> {
             | Stage::Committing
             | Stage::Done { .. }
             | Stage::Kept
+            | Stage::Settled { .. }
             | Stage::Refused
             | Stage::Forced { .. }
             | Stage::Over => {}
@@ -667,7 +701,7 @@ impl<W: Command, S: Space> Participant<W, S> {
             note(&mut self.recent, tx, commit);
         }
         if !commit {
-            return self.let_go(at, false);
+            return self.let_go(at);
         }
         (part.stage, part.telling) = (Stage::Committing, Some(Telling::Decided(true)));
         self.live.rouse(at);
@@ -675,16 +709,26 @@ impl<W: Command, S: Space> Participant<W, S> {
 
     /// Nothing is to be done, or nothing to be written. What was promised is forgotten when something else is saved:
     /// if that is lost, the coordinator says so again.
-    fn let_go(&mut self, at: usize, commit: bool) {
-        let Some((_, part)) = self.live.get_mut(at) else { return };
+    fn let_go(&mut self, at: usize) {
+        let Some((tx, part)) = self.live.get_mut(at) else { return };
         let was_told = part.telling.is_none();
-        let had_promised = part.stage == Stage::Promised;
-        part.telling = was_told.then_some(Telling::Decided(commit));
+        let is_held = matches!(part.stage, Stage::Promised | Stage::Reading);
+        part.telling = was_told.then_some(Telling::Decided(false));
         (part.stage, part.answers, part.due) = (Stage::Over, false, Slots::NONE);
-        if had_promised {
+        if is_held {
+            self.note_done(tx);
             self.save_later(at);
         }
         self.live.rouse(at);
+    }
+
+    /// What was done at once, or refused for a peer, the coordinator has heard, or has forgotten itself.
+    fn forget(&mut self, at: usize) {
+        let Some((tx, part)) = self.live.get_mut(at) else { return };
+        (part.stage, part.answers, part.due) = (Stage::Over, false, Slots::NONE);
+        self.kept -= 1;
+        self.note_done(tx);
+        self.save_later(at);
     }
 
     fn on_decided_otherwise(&mut self, at: usize, decision: bool) {
@@ -724,7 +768,8 @@ impl<W: Command, S: Space> Participant<W, S> {
         }
         match part.stage {
             // It has said nothing yet, and never will say yes: so nobody does it.
-            Stage::Asked => {
+            Stage::Asked if self.kept < S::CALLS / 2 => {
+                self.kept += 1;
                 part.telling = part.telling.is_none().then_some(Telling::Decided(false));
                 (part.stage, part.answers) = (Stage::Refused, true);
                 part.due.insert(slot);
@@ -734,11 +779,13 @@ impl<W: Command, S: Space> Participant<W, S> {
                 part.due.insert(slot);
                 self.live.rouse(at);
             }
-            Stage::Reading
+            Stage::Asked
+            | Stage::Reading
             | Stage::Promised
             | Stage::Committing
             | Stage::Done { .. }
             | Stage::Kept
+            | Stage::Settled { .. }
             | Stage::Forced { .. }
             | Stage::Over => {}
         }
@@ -753,36 +800,37 @@ impl<W: Command, S: Space> Participant<W, S> {
 
     /// Asks about what was promised and not heard of; forgets what nobody will ask about any more.
     fn on_look(&mut self) {
-        let resend = self.config.resend;
+        let Config { resend, vote_timeout, .. } = self.config;
+        let me = self.config.slot(self.config.id);
         for at in 0..self.live.places() {
             let Some((tx, part)) = self.live.get(at) else { continue };
             let (is_late, has_ended) =
                 (part.said.after(resend) <= self.now, tx.number < self.past(tx.coordinator).floor);
-            let (coordinator, others) = (self.config.slot(tx.coordinator), part.parties);
+            let coordinator = self.config.slot(tx.coordinator);
             let Some((_, part)) = self.live.get_mut(at) else { continue };
             match part.stage {
-                Stage::Reading | Stage::Promised | Stage::Forced { .. } if is_late => {
-                    // The coordinator first; then, if it does not answer, all who may know.
-                    part.due = if part.asked > 0 && part.is_first { others } else { Slots::NONE };
+                Stage::Refused | Stage::Kept if has_ended => self.forget(at),
+                Stage::Asked
+                | Stage::Reading
+                | Stage::Promised
+                | Stage::Refused
+                | Stage::Kept
+                | Stage::Forced { .. }
+                    if is_late =>
+                {
+                    // The coordinator; and once it should have given up, all who may know: one that has not voted might
+                    // refuse, which is not for it to do while its coordinator waits.
+                    let is_in_doubt =
+                        matches!(part.stage, Stage::Reading | Stage::Promised | Stage::Forced { .. });
+                    let is_too_long = resend.saturating_mul(part.asked) >= vote_timeout;
+                    if is_in_doubt && is_too_long && part.is_first {
+                        part.due = part.parties;
+                        me.into_iter().for_each(|me| part.due.remove(me));
+                    }
                     coordinator.into_iter().for_each(|slot| part.due.insert(slot));
-                    self.config.slot(self.config.id).into_iter().for_each(|me| {
-                        if Some(me) != coordinator {
-                            part.due.remove(me);
-                        }
-                    });
                     part.asked = part.asked.saturating_add(1);
                     (part.said, part.wounds) = (self.now, part.is_wounded);
                     self.live.rouse(at);
-                }
-                Stage::Asked if part.is_wounded => {
-                    part.wounds = true;
-                    self.live.rouse(at);
-                }
-                Stage::Refused | Stage::Kept if has_ended => {
-                    self.kept -= usize::from(part.stage == Stage::Kept);
-                    part.stage = Stage::Over;
-                    self.note_done(tx);
-                    self.save_later(at);
                 }
                 Stage::Asked
                 | Stage::Reading
@@ -790,11 +838,14 @@ impl<W: Command, S: Space> Participant<W, S> {
                 | Stage::Committing
                 | Stage::Done { .. }
                 | Stage::Kept
+                | Stage::Settled { .. }
                 | Stage::Refused
                 | Stage::Forced { .. }
                 | Stage::Over => {}
             }
         }
+        // Nothing may come along for a while with which what is over would be saved.
+        self.make_room();
         self.look = (self.live.len() > 0).then(|| self.now.after(resend));
     }
 
@@ -833,8 +884,10 @@ impl<W: Command, S: Space> Participant<W, S> {
             self.gated.pop_front();
             self.live.rouse(at);
         }
-        if core::mem::take(&mut self.is_gated_too_long) {
+        if self.is_gated_too_long {
             (0..self.live.places()).for_each(|at| self.live.rouse(at));
+            // Who was not in line is roused by every receipt until all is durable.
+            self.is_gated_too_long = !self.ledger.is_durable(self.ledger.mark());
         }
     }
 
@@ -890,7 +943,8 @@ impl<W: Command, S: Space> Participant<W, S> {
             let say = match part.stage {
                 Stage::Promised | Stage::Forced { .. } => Say::Vote(tx, Vote::Yes(part.promise)),
                 Stage::Reading => Say::Vote(tx, Vote::ReadOnly),
-                Stage::Refused => Say::Vote(tx, Vote::No),
+                Stage::Settled { reads: true } => Say::Vote(tx, Vote::ReadOnly),
+                Stage::Settled { reads: false } | Stage::Refused => Say::Vote(tx, Vote::No),
                 Stage::Done { commit } => Say::Done(tx, commit),
                 Stage::Kept => Say::Done(tx, true),
                 Stage::Asked | Stage::Committing | Stage::Over => return None,
@@ -902,9 +956,9 @@ impl<W: Command, S: Space> Participant<W, S> {
         let to = self.config.nodes.get(slot).copied()?;
         let say = match part.stage {
             Stage::Promised | Stage::Forced { .. } => Say::Ask(tx, part.promise),
-            Stage::Reading => Say::Ask(tx, Promise::ANY),
-            Stage::Refused => Say::Ended(tx, false, Promise::ANY),
-            Stage::Asked | Stage::Committing | Stage::Done { .. } | Stage::Kept | Stage::Over => return None,
+            Stage::Refused if to != tx.coordinator => Say::Ended(tx, false, Promise::ANY),
+            Stage::Asked | Stage::Reading | Stage::Refused | Stage::Kept => Say::Ask(tx, Promise::ANY),
+            Stage::Committing | Stage::Done { .. } | Stage::Settled { .. } | Stage::Over => return None,
         };
         Some(Plan::Send { to, say })
     }
@@ -915,7 +969,7 @@ impl<W: Command, S: Space> Participant<W, S> {
         let is_open = !part.is_saving && self.ledger.is_durable(part.mark);
         match part.stage {
             Stage::Done { .. } if is_open && part.is_only => part.stage = Stage::Kept,
-            Stage::Done { .. } if is_open => {
+            Stage::Done { .. } | Stage::Settled { .. } if is_open => {
                 self.live.remove(at);
             }
             Stage::Over if !part.is_saving => {
@@ -927,6 +981,7 @@ impl<W: Command, S: Space> Participant<W, S> {
             | Stage::Committing
             | Stage::Done { .. }
             | Stage::Kept
+            | Stage::Settled { .. }
             | Stage::Refused
             | Stage::Forced { .. }
             | Stage::Over => {}
@@ -1087,12 +1142,12 @@ impl<W: Command, S: Space> Participant<W, S> {
     /// What a part is, as a record.
     fn record_of<'p>(&'p self, tx: TxId, part: &'p Part<W>) -> Record<'p, W> {
         match part.stage {
-            Stage::Promised | Stage::Committing => self.promised(tx, part),
+            Stage::Promised | Stage::Reading | Stage::Committing => self.promised(tx, part),
             Stage::Forced { commit, .. } => Record::Forced { tx, commit },
             Stage::Refused => Record::Refused { tx },
             Stage::Kept => Record::Kept { tx },
             Stage::Done { .. } if part.is_only => Record::Kept { tx },
-            Stage::Done { .. } | Stage::Over | Stage::Asked | Stage::Reading => Record::Ended { tx },
+            Stage::Done { .. } | Stage::Settled { .. } | Stage::Over | Stage::Asked => Record::Ended { tx },
         }
     }
 
@@ -1113,7 +1168,7 @@ impl<W: Command, S: Space> Restate<W> for Participant<W, S> {
         for (tx, part) in self.live.iter() {
             match part.stage {
                 Stage::Committing if part.is_only => {}
-                Stage::Promised | Stage::Committing | Stage::Refused | Stage::Kept => {
+                Stage::Promised | Stage::Reading | Stage::Committing | Stage::Refused | Stage::Kept => {
                     show(self.record_of(tx, part));
                 }
                 Stage::Forced { .. } => {
@@ -1121,7 +1176,7 @@ impl<W: Command, S: Space> Restate<W> for Participant<W, S> {
                     show(self.record_of(tx, part));
                 }
                 Stage::Done { .. } if part.is_only => show(self.record_of(tx, part)),
-                Stage::Asked | Stage::Reading | Stage::Done { .. } | Stage::Over => {}
+                Stage::Asked | Stage::Done { .. } | Stage::Settled { .. } | Stage::Over => {}
             }
         }
     }

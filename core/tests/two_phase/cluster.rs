@@ -1,7 +1,9 @@
 //! Nodes in one thread: every message and every record passes through its codec, applications are counters of what they did.
 
-use quorate::two_phase::{Config, Node, Side, Transaction, coordinator, participant};
-use quorate::{GroupId, Hosted, Input, Instant, Machine, NodeId, Output, Place, Stored, TxId, space::Heap};
+use quorate::two_phase::{Config, Message, Node, Side, Transaction, coordinator, participant};
+use quorate::{
+    GroupId, Hosted, Input, Instant, Machine, NodeId, Output, Pending, Place, Stored, TxId, space::Heap,
+};
 use std::collections::{BTreeMap, VecDeque};
 
 pub type Space = Heap<8, 16>;
@@ -15,12 +17,43 @@ pub struct Letter {
     pub bytes: Vec<u8>,
 }
 
+/// What a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Prepare,
+    Vote,
+    Decision,
+    Done,
+    Ask,
+    Wound,
+}
+
+impl Letter {
+    pub fn kind(&self) -> Kind {
+        match Machine_::take_message(&self.bytes).expect("its own messages") {
+            Message::Prepare { .. } => Kind::Prepare,
+            Message::Vote { .. } => Kind::Vote,
+            Message::Decision { .. } => Kind::Decision,
+            Message::Done { .. } => Kind::Done,
+            Message::Ask { .. } => Kind::Ask,
+            Message::Wound { .. } => Kind::Wound,
+        }
+    }
+
+    /// Whether it is of this kind and goes to this node.
+    pub fn is(&self, kind: Kind, to: u64) -> bool {
+        self.kind() == kind && self.to == node(to)
+    }
+}
+
 /// What the application at a node says to what it is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manner {
     Promises,
     Reads,
     Refuses,
+    /// It says nothing until the test does.
+    Waits,
 }
 
 /// A node with its disk, which is durable as soon as it is synced, and its application.
@@ -35,7 +68,10 @@ pub struct Member {
     pub retaken: Vec<TxId>,
     pub outcomes: BTreeMap<TxId, coordinator::Outcome>,
     pub syncs: u64,
+    /// What the applications were told that contradicts an operator.
     pub contradicted: u32,
+    /// No sync ends any more: the claims that wait for one.
+    pub stalled: Option<Vec<Pending>>,
 }
 
 pub struct Cluster {
@@ -63,6 +99,7 @@ impl Cluster {
             outcomes: BTreeMap::new(),
             syncs: 0,
             contradicted: 0,
+            stalled: None,
         });
         let mut cluster = Self {
             nodes: nodes.collect(),
@@ -127,19 +164,25 @@ impl Cluster {
                         Side::Coordinator(coordinator::Event::Ended { tx, outcome, .. }) => {
                             assert!(member.outcomes.insert(tx, outcome).is_none(), "an outcome is told once");
                         }
-                        Side::Coordinator(_) => {}
+                        Side::Coordinator(coordinator::Event::Contradicted { .. }) => {
+                            member.contradicted += 1
+                        }
+                        Side::Coordinator(coordinator::Event::Cancelled { .. }) => {}
                         Side::Participant(participant::Event::Prepare { tx, .. }) => {
                             member.asked.push(tx);
+                            let is_done = member.done.get(&tx).is_some_and(|(_, commit)| *commit);
                             says.extend(match member.manner {
+                                _ if is_done => Some(participant::Request::Finish(tx)),
                                 Manner::Promises => Some(participant::Request::Promise(tx)),
                                 Manner::Reads => Some(participant::Request::Read(tx)),
                                 Manner::Refuses => Some(participant::Request::Refuse(tx)),
+                                Manner::Waits => None,
                             });
                         }
                         Side::Participant(participant::Event::Decided { tx, commit, .. }) => {
                             let done = member.done.entry(tx).or_insert((0, commit));
                             *done = (done.0 + 1, commit);
-                            if commit && member.manner != Manner::Reads {
+                            if commit {
                                 says.push(participant::Request::Finish(tx));
                             }
                         }
@@ -150,6 +193,9 @@ impl Cluster {
                         Side::Participant(participant::Event::Ready | participant::Event::Noted { .. }) => {}
                     },
                 }
+            }
+            if let Some(stalled) = &mut member.stalled {
+                stalled.append(&mut claims);
             }
             let is_dry = says.is_empty() && claims.is_empty();
             member.syncs += u64::from(!claims.is_empty());
@@ -166,14 +212,70 @@ impl Cluster {
     }
 
     pub fn begin(&mut self, number: u64, parts: &[u64]) -> TxId {
+        self.try_begin(number, parts).expect("there is room")
+    }
+
+    pub fn try_begin(&mut self, number: u64, parts: &[u64]) -> Result<TxId, coordinator::Reason> {
         let now = self.now;
         let transaction =
             Transaction::of(parts.iter().map(|&part| (node(part), part as u32))).expect("sound");
         let request = Side::Coordinator(coordinator::Request::Begin(transaction));
-        let ticket = self.at(number).machine.as_mut().expect("it is up").request(now, request).expect("room");
-        let Side::Coordinator(coordinator::Ticket::Begun(tx)) = ticket else { panic!("it has begun") };
+        let asked = self.at(number).machine.as_mut().expect("it is up").request(now, request);
         self.drain(number);
-        tx
+        match asked {
+            Ok(Side::Coordinator(coordinator::Ticket::Begun(tx))) => Ok(tx),
+            Err(Side::Coordinator(refusal)) => Err(refusal.reason),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What the application at a node says.
+    pub fn say(&mut self, number: u64, request: participant::Request) -> Result<(), participant::Reason> {
+        let now = self.now;
+        let said = self.machine(number).request(now, Side::Participant(request));
+        self.drain(number);
+        match said {
+            Ok(_) => Ok(()),
+            Err(Side::Participant(refusal)) => Err(refusal.reason),
+            Err(Side::Coordinator(_)) => panic!("it is for the participant"),
+        }
+    }
+
+    pub fn machine(&mut self, number: u64) -> &mut Machine_ {
+        self.at(number).machine.as_mut().expect("it is up")
+    }
+
+    /// Delivers only those messages for which `which` says so, and what follows from them; hands back the others.
+    pub fn settle_only(&mut self, which: impl Fn(&Letter) -> bool) -> Vec<Letter> {
+        let mut others = Vec::new();
+        while let Some(letter) = self.wire.pop_front() {
+            if which(&letter) {
+                self.deliver(&letter);
+            } else {
+                others.push(letter);
+            }
+        }
+        others
+    }
+
+    /// The disk of a node does not end any sync from now on.
+    pub fn stall(&mut self, number: u64) {
+        self.at(number).stalled = Some(Vec::new());
+    }
+
+    /// The syncs of a node end, each by itself.
+    pub fn unstall(&mut self, number: u64) {
+        let now = self.now;
+        for claim in self.at(number).stalled.take().expect("it is stalled") {
+            self.machine(number).handle(now, Input::Saved(claim.assert_durable()));
+            self.drain(number);
+        }
+    }
+
+    /// How many places of its tables a node holds, as coordinator and as participant.
+    pub fn places(&mut self, number: u64) -> (usize, usize) {
+        let machine = self.machine(number);
+        (machine.coordinator().transactions().count(), machine.participant().transactions().count())
     }
 
     pub fn deliver(&mut self, letter: &Letter) {

@@ -1,6 +1,7 @@
 //! Two-phase commit, through `Machine` only.
 
 mod cluster;
+mod scenarios;
 
 use cluster::{Cluster, Manner};
 use quorate::two_phase::coordinator::{Cause, Outcome};
