@@ -1,6 +1,8 @@
 //! Two-phase commit, through `Machine` only.
 
 mod cluster;
+mod crash_points;
+mod play;
 mod scenarios;
 
 use cluster::{Cluster, Manner};
