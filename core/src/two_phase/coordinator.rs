@@ -18,18 +18,21 @@ const NUMBERS: u64 = 1 << 20;
 /// The coordinator of the transactions that begin at this node: up to `S::CALLS` at a time, of up to `S::PEERS` parts.
 ///
 /// ```
-/// use quorate::two_phase::{Config, Coordinator, Request, Transaction};
-/// use quorate::{Instant, Machine, NodeId, Output, space::Fixed};
+/// use quorate::two_phase::{Config, Coordinator, Transaction, coordinator::Request};
+/// use quorate::{Input, Instant, Machine, NodeId, Output, space::Fixed};
 ///
-/// let nodes = [1, 2, 3].map(NodeId::new);
-/// let mut coordinator = Coordinator::<u32, Fixed<3, 8>>::new(Config::new(nodes[0], &nodes), 7, Instant::default())?;
+/// let (now, nodes) = (Instant::default(), [1, 2, 3].map(NodeId::new));
+/// let mut coordinator = Coordinator::<u32, Fixed<3, 8>>::new(Config::new(nodes[0], &nodes), 7, now)?;
 /// let transfer = Transaction::of([(nodes[1], 5), (nodes[2], 7)]).expect("two nodes");
-/// coordinator.request(Instant::default(), Request::Begin(transfer)).expect("there is room");
+/// coordinator.request(now, Request::Begin(transfer)).expect("there is room");
 ///
 /// // Nothing is sent before it is durable that the transaction's number is never used again.
-/// let Some(Output::Save(write)) = coordinator.poll() else { panic!() };
+/// let Some(Output::Save(write)) = coordinator.poll() else { panic!("there is something to save") };
+/// let receipt = write.commit(|_record| Ok::<_, ()>(())).expect("this disk never fails");
 /// assert!(coordinator.poll().is_none());
-/// # let _ = write;
+/// coordinator.handle(now, Input::Saved(receipt));
+/// let Some(Output::Send { to, .. }) = coordinator.poll() else { panic!("both are asked") };
+/// assert_eq!(to, nodes[1]);
 /// # Ok::<(), quorate::Fault>(())
 /// ```
 #[derive(Debug)]

@@ -121,6 +121,12 @@ impl<'a> Parties<'a> {
         Self(Form::Listed(parts))
     }
 
+    /// These nodes; the first 64 count.
+    #[must_use]
+    pub const fn of(nodes: &'a [NodeId]) -> Self {
+        Self::chosen(nodes, Slots::first(nodes.len()))
+    }
+
     /// Some of these nodes.
     pub(super) const fn chosen(nodes: &'a [NodeId], chosen: Slots) -> Self {
         Self(Form::Chosen(nodes, chosen))

@@ -16,6 +16,32 @@ use crate::{
 ///
 /// It is told what to get ready for, and says whether it can; then what was decided, and says when that is done. Told again
 /// after a crash, the application does it once: the transaction's number tells it apart.
+///
+/// ```
+/// use quorate::two_phase::participant::{Event, Participant, Request};
+/// use quorate::two_phase::{Config, Message};
+/// use quorate::{Age, Batch, Input, Instant, Machine, NodeId, Output, TxId, space::Fixed};
+///
+/// let (now, nodes) = (Instant::default(), [1, 2].map(NodeId::new));
+/// let mut participant = Participant::<u32, Fixed<2, 8>>::new(Config::new(nodes[1], &nodes), 7, now)?;
+/// assert!(matches!(participant.poll(), Some(Output::Event(Event::Ready))));
+///
+/// let (tx, parties) = (TxId { coordinator: nodes[0], number: 8 }, quorate::two_phase::Parties::of(&nodes));
+/// let (age, work) = (Age::new(1), Batch::of(&[42]));
+/// let message = Message::Prepare { tx, floor: 8, only: false, age, parties, work };
+/// participant.handle(now, Input::Message { from: nodes[0], message });
+/// assert!(matches!(participant.poll(), Some(Output::Event(Event::Prepare { work: 42, .. }))));
+///
+/// // It can. Its yes is sent once it is durable.
+/// participant.request(now, Request::Promise(tx)).expect("it was asked");
+/// let Some(Output::Save(write)) = participant.poll() else { panic!("there is something to save") };
+/// let receipt = write.commit(|_record| Ok::<_, ()>(())).expect("this disk never fails");
+/// participant.handle(now, Input::Saved(receipt));
+/// while let Some(output) = participant.poll() {
+///     assert!(matches!(output, Output::Event(Event::Noted { .. }) | Output::Send { .. }));
+/// }
+/// # Ok::<(), quorate::Fault>(())
+/// ```
 #[derive(Debug)]
 pub struct Participant<W: Command, S: Space> {
     config: Config<S>,
