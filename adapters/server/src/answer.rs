@@ -141,14 +141,18 @@ fn status(groups: Vec<(GroupId, Status)>) -> Value {
 fn in_doubt(transactions: Vec<InDoubt>) -> Value {
     let pair = |name, value| (Value::text(name), value);
     let shown = |one: InDoubt| {
-        let groups = one.groups.iter().map(|group| integer(group.get()));
+        let state = match one.forced {
+            None => "promised",
+            Some(true) => "forced to commit",
+            Some(false) => "forced to abort",
+        };
         Value::Map(vec![
             pair("transaction", Value::text(&one.tx.to_string())),
             pair("group", integer(one.group.get())),
             pair("age", integer(one.age.get())),
-            pair("groups", Value::Array(groups.collect())),
+            pair("home", integer(one.home.get())),
             pair("since-ms", integer(u64::try_from(one.since.as_millis()).unwrap_or(u64::MAX))),
-            pair("state", Value::text(one.state)),
+            pair("state", Value::text(state)),
         ])
     };
     Value::Array(transactions.into_iter().map(shown).collect())

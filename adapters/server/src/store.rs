@@ -104,14 +104,14 @@ pub struct InDoubt {
     pub tx: TxId,
     /// How old it is, among those that want the same keys.
     pub age: Age,
-    /// The group.
+    /// The group, which has promised to do its part.
     pub group: GroupId,
-    /// All groups that take part.
-    pub groups: Vec<GroupId>,
+    /// Where it is decided.
+    pub home: GroupId,
     /// For how long it has been so here.
     pub since: Duration,
-    /// What it waits for, in a word.
-    pub state: &'static str,
+    /// How an operator settled it, if one did. Then what was decided is still to be heard.
+    pub forced: Option<bool>,
 }
 
 /// What became of settling a transaction by force.

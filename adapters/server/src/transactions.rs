@@ -21,8 +21,8 @@ struct InDoubt {
     transaction: String,
     group: u64,
     age: u64,
-    /// All that take part.
-    groups: Vec<u64>,
+    /// The group in which it is decided.
+    home: u64,
     since_ms: u64,
     state: String,
 }
@@ -49,15 +49,12 @@ async fn show(arguments: &Status) -> Result<ExitCode, Failure> {
     match output {
         Some(Output::Json) => println!("{}", serde_json::to_string(&shown)?),
         None => {
-            println!(
-                "{:<16}  {:>5}  {:>8}  {:>10}  {:<12}  groups",
-                "transaction", "group", "age", "since", "state"
-            );
+            println!("{}", line(["transaction", "group", "home", "age", "since", "state"]));
             for one in &shown.transactions {
-                let InDoubt { transaction, group, age, groups, since_ms, state } = one;
+                let InDoubt { transaction, group, home, age, since_ms, state } = one;
                 let since = humantime::format_duration(Duration::from_millis(*since_ms)).to_string();
-                let groups = groups.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
-                println!("{transaction:<16}  {group:>5}  {age:>8}  {since:>10}  {state:<12}  {groups}");
+                let [group, home, age] = [group, home, age].map(u64::to_string);
+                println!("{}", line([transaction, &group, &home, &age, &since, state]));
             }
             for node in &shown.unreachable {
                 println!("node {node} cannot be reached");
@@ -65,6 +62,10 @@ async fn show(arguments: &Status) -> Result<ExitCode, Failure> {
         }
     }
     Ok(if shown.transactions.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(SOME) })
+}
+
+fn line([transaction, group, home, age, since, state]: [&str; 6]) -> String {
+    format!("{transaction:<16}  {group:>5}  {home:>4}  {age:>8}  {since:>12}  {state}")
 }
 
 /// What all nodes say; of what several say, the one who has known it for longest.
@@ -98,7 +99,7 @@ fn in_doubt(answer: &OwnedFrame) -> Option<InDoubt> {
         transaction: text(field(answer, "transaction")?)?,
         group: numbered("group")?,
         age: numbered("age")?,
-        groups: items(field(answer, "groups")?)?.iter().map(number).collect::<Option<_>>()?,
+        home: numbered("home")?,
         since_ms: numbered("since-ms")?,
         state: text(field(answer, "state")?)?,
     })

@@ -4,9 +4,10 @@ use crate::support::{Client, serve};
 use quorate::keyspace::{Answer, Change, Command, Query, Reply};
 use quorate::lock::{self, Name, SessionId, Wait};
 use quorate::raft::Status;
-use quorate::{GroupId, TxId};
-use quorate_server::{Forced, InDoubt, Part, Settled, Single, Store, Unavailable};
+use quorate::{Age, GroupId, NodeId, TxId};
+use quorate_server::{Forced, InDoubt, Part, Placement, Settled, Single, Store, Unavailable};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::sync::Semaphore;
 
 #[tokio::test]
@@ -97,11 +98,16 @@ struct Slow {
     asked: Mutex<Vec<String>>,
     go: Arc<Semaphore>,
     outcome: Result<(), Unavailable>,
+    groups: u64,
 }
 
 impl Slow {
     fn new(go: usize, outcome: Result<(), Unavailable>) -> Arc<Self> {
-        Arc::new(Self { asked: Mutex::default(), go: Arc::new(Semaphore::new(go)), outcome })
+        Self::of(1, go, outcome)
+    }
+
+    fn of(groups: u64, go: usize, outcome: Result<(), Unavailable>) -> Arc<Self> {
+        Arc::new(Self { asked: Mutex::default(), go: Arc::new(Semaphore::new(go)), outcome, groups })
     }
 
     fn ask(&self, what: String) {
@@ -119,7 +125,7 @@ async fn wait(go: &Semaphore) {
 
 impl Store for Slow {
     fn groups(&self) -> u64 {
-        1
+        self.groups
     }
 
     async fn command(
@@ -127,8 +133,10 @@ impl Store for Slow {
         _: GroupId,
         command: Command,
     ) -> Result<impl Future<Output = Result<Reply, Unavailable>> + use<>, Unavailable> {
-        if let Command::Change(Change::Add { by, .. }) = command {
-            self.ask(format!("add {by}"));
+        match command {
+            Command::Change(Change::Add { by, .. }) => self.ask(format!("add {by}")),
+            Command::Change(Change::CompareDelete { .. }) => self.ask("release".to_owned()),
+            _ => {}
         }
         let (go, outcome) = (Arc::clone(&self.go), self.outcome);
         Ok(async move {
@@ -137,8 +145,10 @@ impl Store for Slow {
         })
     }
 
-    async fn transact(&self, _: Vec<(GroupId, Part)>) -> Result<Settled, Unavailable> {
-        Err(Unavailable::Stopped)
+    async fn transact(&self, parts: Vec<(GroupId, Part)>) -> Result<Settled, Unavailable> {
+        self.ask(format!("transaction of {}", parts.len()));
+        wait(&self.go).await;
+        self.outcome.map(|()| Settled::Committed(vec![vec![Answer::Integer(1)]; parts.len()]))
     }
 
     async fn query(&self, _: GroupId, query: Query) -> Result<Answer, Unavailable> {
@@ -169,12 +179,17 @@ impl Store for Slow {
         Err(Unavailable::Stopped)
     }
 
+    /// One that two groups have promised, of which one is settled.
     async fn in_doubt(&self) -> Result<Vec<InDoubt>, Unavailable> {
-        Err(Unavailable::Stopped)
+        let tx = TxId { coordinator: NodeId::new(2), number: 17 };
+        let (age, home, since) = (Age::new(40), GroupId::new(1), Duration::from_millis(1500));
+        let promised = |group, forced| InDoubt { tx, age, group: GroupId::new(group), home, since, forced };
+        Ok(vec![promised(1, None), promised(3, Some(false))])
     }
 
-    async fn force(&self, _: GroupId, _: TxId, _: bool) -> Result<Forced, Unavailable> {
-        Err(Unavailable::Stopped)
+    async fn force(&self, group: GroupId, tx: TxId, commit: bool) -> Result<Forced, Unavailable> {
+        self.ask(format!("force {tx} in {group}: {commit}"));
+        Ok(if group == GroupId::new(1) { Forced::Settled } else { Forced::Unknown })
     }
 }
 
@@ -200,10 +215,108 @@ async fn changes_are_asked_for_together_and_in_order_but_never_with_a_query() {
     assert_eq!(store.asked(), ["add 1", "add 2", "fence", "add 3"]);
 }
 
+/// A number for each group, of which `n` and it are a key there.
+fn numbers(groups: u64) -> Vec<u64> {
+    let placement = Placement::new(groups);
+    let of = |group| {
+        (0..10)
+            .find(|number| placement.group(format!("n{number}").as_bytes()) == group)
+            .expect("there are enough")
+    };
+    placement.groups().map(of).collect()
+}
+
+/// Waits until the store is asked for as many things as these, which it is in this order.
+async fn asked_for(store: &Slow, all: &[&str]) {
+    for _ in 0..5_000 {
+        if store.asked().len() >= all.len() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // What does not wait would be asked for by now.
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!(store.asked(), all);
+}
+
+#[tokio::test]
+async fn changes_of_several_groups_are_asked_for_together_but_what_gives_a_lock_back_waits_for_other_groups()
+{
+    // The node looks for its address and announces it.
+    let store = Slow::of(2, 2, Ok(()));
+    let served = serve(Arc::clone(&store), 100).await;
+    let mut client = Client::connect(&served).await;
+    let [a, b] = numbers(2)[..] else { panic!("two groups") };
+    let add = |key, by| format!("*3\r\n$6\r\nINCRBY\r\n$2\r\nn{key}\r\n$1\r\n{by}\r\n");
+    let release = |key| {
+        let script = "$40\r\nc3f8721cbb97f72bc19e972846bd7aaf91901658";
+        format!("*5\r\n$7\r\nEVALSHA\r\n{script}\r\n$1\r\n1\r\n$2\r\nn{key}\r\n$1\r\nv\r\n")
+    };
+    let requests = [add(a, 1), release(a), add(b, 2), release(b), add(a, 3)].concat();
+    client.send_bytes(requests.as_bytes()).await;
+    asked_for(&store, &["add 1", "release", "add 2"]).await;
+    store.go.add_permits(2);
+    asked_for(&store, &["add 1", "release", "add 2"]).await;
+    store.go.add_permits(1);
+    asked_for(&store, &["add 1", "release", "add 2", "release", "add 3"]).await;
+}
+
+#[tokio::test]
+async fn a_transaction_over_groups_waits_for_what_came_before_and_what_comes_after_for_it() {
+    // The node looks for its address and announces it.
+    let store = Slow::of(2, 2, Ok(()));
+    let served = serve(Arc::clone(&store), 100).await;
+    let mut client = Client::connect(&served).await;
+    let [a, b] = numbers(2)[..] else { panic!("two groups") };
+    let add = |key, by| format!("*3\r\n$6\r\nINCRBY\r\n$2\r\nn{key}\r\n$1\r\n{by}\r\n");
+    let (begin, end) = ("*1\r\n$5\r\nMULTI\r\n".to_owned(), "*1\r\n$4\r\nEXEC\r\n".to_owned());
+    let read = format!("*3\r\n$4\r\nMGET\r\n$2\r\nn{a}\r\n$2\r\nn{b}\r\n");
+    let transaction = [begin, add(a, 2), add(b, 3), end].concat();
+    let requests = [add(a, 1), transaction.clone(), transaction, add(b, 4), read.clone(), read].concat();
+    client.send_bytes(requests.as_bytes()).await;
+    let mut all = vec!["add 1"];
+    for next in ["transaction of 2", "transaction of 2", "add 4"] {
+        asked_for(&store, &all).await;
+        all.push(next);
+        store.go.add_permits(1);
+    }
+    asked_for(&store, &all).await;
+    // Reads go together.
+    all.extend(["transaction of 2"; 2]);
+    store.go.add_permits(1);
+    asked_for(&store, &all).await;
+}
+
+#[tokio::test]
+async fn what_is_in_doubt_is_told_and_settled_where_it_is() {
+    let store = Slow::new(100, Ok(()));
+    let served = serve(Arc::clone(&store), 100).await;
+    let mut client = Client::connect(&served).await;
+    let promised = |group, state| {
+        format!(
+            "[\"transaction\" \"n2.17\" \"group\" {group} \"age\" 40 \"home\" 1 \"since-ms\" 1500 \"state\" {state:?}]"
+        )
+    };
+    client
+        .converse(&[
+            (
+                "QUORATE.TRANSACTIONS",
+                &format!("[{} {}]", promised(1, "promised"), promised(3, "forced to abort")),
+            ),
+            ("QUORATE.FORCE n2.17 COMMIT", "1"),
+            ("QUORATE.FORCE n2.16 abort", "0"),
+            ("QUORATE.FORCE n2.17 maybe", "ERR a transaction is settled by 'commit' or by 'abort'"),
+            ("QUORATE.FORCE 17 abort", "ERR '17' is not of the form n1.17"),
+        ])
+        .await;
+    assert_eq!(store.asked(), ["force n2.17 in g1: true", "force n2.17 in g3: true"]);
+}
+
 #[tokio::test]
 async fn an_unknown_outcome_is_told_as_such() {
     for (unavailable, error) in [
         (Unavailable::Busy, "TRYAGAIN too many commands in flight on this node; nothing was done"),
+        (Unavailable::Aborted, "TRYAGAIN the transaction did not get all its keys in time; nothing was done"),
         (
             Unavailable::Unconfirmed,
             "CLUSTERDOWN no quorum confirmed it in time; the outcome is unknown, a write may still take effect",
@@ -213,8 +326,10 @@ async fn an_unknown_outcome_is_told_as_such() {
             "CLUSTERDOWN this node is stopping; the outcome is unknown, a write may still take effect",
         ),
     ] {
-        let served = serve(Slow::new(100, Err(unavailable)), 100).await;
+        let served = serve(Slow::of(2, 100, Err(unavailable)), 100).await;
         let mut client = Client::connect(&served).await;
+        let [a, b] = numbers(2)[..] else { panic!("two groups") };
+        client.converse(&[(&format!("MGET n{a} n{b}"), error), ("DBSIZE", error)]).await;
         client.converse(&[("SET k v", error), ("GET k", error), ("WATCH k", error)]).await;
         client.converse(&[("MULTI", "OK"), ("GET k", "QUEUED"), ("EXEC", error), ("PING", "PONG")]).await;
     }

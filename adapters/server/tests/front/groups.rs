@@ -1,9 +1,12 @@
 //! What concerns several groups.
 
 use crate::support::{Client, Served, serve};
-use quorate::GroupId;
-use quorate_server::{Placement, Single, Store};
-use std::sync::Arc;
+use quorate::keyspace::{Answer, Command, Query, Reply};
+use quorate::lock::{self, Name, SessionId, Wait};
+use quorate::raft::Status;
+use quorate::{GroupId, TxId};
+use quorate_server::{Forced, InDoubt, Part, Placement, Settled, Single, Store, Unavailable};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const GROUPS: u64 = 4;
@@ -269,4 +272,96 @@ async fn the_names_by_which_the_server_keeps_sessions_are_refused() {
     let (mut ann, session) = open(&served, 7, 10_000).await;
     ann.send_parts(&["LOCK.ACQUIRE", &session, "\0quorate:branch:x"]).await;
     assert_eq!(ann.reply().await, "ERR names that begin with \\0quorate:branch: are the server's own");
+}
+
+/// A store that does something just before a branch is noted, once.
+struct Noting<F> {
+    store: Arc<Single>,
+    before: Mutex<Option<F>>,
+}
+
+impl<F: Future<Output = ()> + Send + 'static> Store for Noting<F> {
+    fn groups(&self) -> u64 {
+        self.store.groups()
+    }
+
+    async fn lock(&self, group: GroupId, command: lock::Command) -> Result<lock::Reply, Unavailable> {
+        if matches!(&command, lock::Command::Acquire { .. }) {
+            let before = self.before.lock().expect("no test panicked here").take();
+            if let Some(before) = before {
+                before.await;
+            }
+        }
+        self.store.lock(group, command).await
+    }
+
+    async fn acquire(
+        &self,
+        group: GroupId,
+        session: SessionId,
+        name: Name,
+        wait: Wait,
+    ) -> Result<lock::Reply, Unavailable> {
+        self.store.acquire(group, session, name, wait).await
+    }
+
+    async fn look(&self, group: GroupId, query: lock::Query) -> Result<lock::Answer, Unavailable> {
+        self.store.look(group, query).await
+    }
+
+    async fn command(
+        &self,
+        group: GroupId,
+        command: Command,
+    ) -> Result<impl Future<Output = Result<Reply, Unavailable>> + use<F>, Unavailable> {
+        let reply = self.store.command(group, command).await?.await;
+        Ok(std::future::ready(reply))
+    }
+
+    async fn transact(&self, parts: Vec<(GroupId, Part)>) -> Result<Settled, Unavailable> {
+        self.store.transact(parts).await
+    }
+
+    async fn query(&self, group: GroupId, query: Query) -> Result<Answer, Unavailable> {
+        self.store.query(group, query).await
+    }
+
+    async fn peek(&self, group: GroupId, query: Query) -> Result<Answer, Unavailable> {
+        self.store.peek(group, query).await
+    }
+
+    async fn status(&self) -> Result<Vec<(GroupId, Status)>, Unavailable> {
+        self.store.status().await
+    }
+
+    async fn in_doubt(&self) -> Result<Vec<InDoubt>, Unavailable> {
+        self.store.in_doubt().await
+    }
+
+    async fn force(&self, group: GroupId, tx: TxId, commit: bool) -> Result<Forced, Unavailable> {
+        self.store.force(group, tx, commit).await
+    }
+}
+
+#[tokio::test]
+async fn a_lock_lasts_as_long_as_a_renewal_that_was_sent_while_its_branch_was_opened() {
+    let store = Arc::new(Single::of(GROUPS));
+    let two = serve(Arc::clone(&store), 100).await;
+    let (mut bob, other) = open(&two, 8, 1_000_000).await;
+    for name in names("x") {
+        let (mut ann, session) = open(&two, 7, 10_000).await;
+        let (single, renewal) = (Arc::clone(&store), format!("LOCK.RENEW {session}"));
+        let mut renewing = Client::connect(&two).await;
+        let before = async move {
+            single.pass(Duration::from_secs(6));
+            renewing.converse(&[(&renewal, "OK")]).await;
+        };
+        let noting = Noting { store: Arc::clone(&store), before: Mutex::new(Some(before)) };
+        let one = serve(Arc::new(noting), 100).await;
+        let token = Client::connect(&one).await.ask(&format!("LOCK.ACQUIRE {session} {name} 0")).await;
+        assert!(token.parse::<u64>().is_ok(), "{token}");
+        store.pass(Duration::from_secs(9));
+        bob.converse(&[(&format!("LOCK.ACQUIRE {other} {name} 0"), "nil")]).await;
+        ann.converse(&[(&format!("LOCK.CLOSE {session}"), "OK")]).await;
+    }
 }
