@@ -54,7 +54,7 @@ impl<M: Hosted + 'static, S: Subject<M>> World<M, S> {
             scene.hit(Fault::CrashBeforeReceipt);
             return self.crash_and_return(slot);
         }
-        if let Some(receipt) = node.store.receipt(upto) {
+        for receipt in node.store.receipts(upto) {
             node.receipts.push_back(receipt);
             let later = disk.receipt.draw(&mut scene.rng);
             if later > 0 {
@@ -90,8 +90,8 @@ impl<M: Hosted + 'static, S: Subject<M>> World<M, S> {
         let Some(job) = jobs.pop_front() else { return Ok(()) };
         let now = clock.read(scene.queue.now());
         let outcome = match job {
-            Job::Write { at, bytes } => {
-                let id = store.add_snapshot(at, bytes);
+            Job::Write { group, at, bytes } => {
+                let id = store.add_snapshot(group, at, bytes);
                 scene.begin_job(slot, life, jobs, Job::Written(id));
                 return Ok(());
             }

@@ -273,7 +273,7 @@ impl Scene {
         }
         let (record, claim) = write.split();
         let encode = |log: &mut Vec<u8>| M::put_record(&record, log).expect("a vector is never full");
-        let written = store.write(M::place(&record), claim, encode);
+        let written = store.write(M::group(&record), M::place(&record), claim, encode);
         written.map_err(|gap| Broken::new("pieces of a snapshot are placed in order", gap))?;
         self.trace.note_bytes(store.last_record());
         Ok(points.pass().then_some(Fault::CrashBeforeDurable))

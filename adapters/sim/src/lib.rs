@@ -17,6 +17,7 @@ mod clock;
 mod disk;
 mod drive;
 mod faults;
+pub mod groups;
 pub mod lock;
 mod nemesis;
 mod network;

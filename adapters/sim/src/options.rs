@@ -45,6 +45,8 @@ pub(crate) enum Machine {
     Raft,
     /// The lock service: clients with sessions over Raft.
     Lock,
+    /// Many groups on each node, which rest when there is nothing to do.
+    Groups,
 }
 
 impl fmt::Display for Machine {
@@ -52,6 +54,7 @@ impl fmt::Display for Machine {
         f.write_str(match self {
             Self::Raft => "raft",
             Self::Lock => "lock",
+            Self::Groups => "groups",
         })
     }
 }

@@ -1,14 +1,15 @@
 //! A node's disk, with exactly the durability it promises: what was synced survives, of the rest a prefix.
 
-use quorate::{Errand, Pending, Place, Position, Receipt, SnapshotId};
+use quorate::{Errand, GroupId, Pending, Place, Position, Receipt, SnapshotId};
 use std::collections::VecDeque;
 use std::fmt;
+use std::ops::Range;
 
 /// A write that is not known to be durable.
 #[derive(Clone, Copy, Debug)]
 enum Unsynced {
     Record,
-    Restart { keep: Option<SnapshotId> },
+    Restart { group: GroupId, keep: Option<SnapshotId> },
     Piece { of: SnapshotId, end: usize },
 }
 
@@ -21,6 +22,13 @@ struct Snapshot {
     durable: usize,
     /// The number of the write with which it began. A restart before that does not concern it.
     began: u64,
+}
+
+/// A record of the log: of which group it is, and where it lies.
+#[derive(Debug)]
+struct Record {
+    group: GroupId,
+    place: Range<usize>,
 }
 
 /// A piece of a snapshot that does not follow those before it.
@@ -40,12 +48,12 @@ impl fmt::Display for Gap {
 /// Records, snapshots, and how far each is durable.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
-    /// The records since the last durable restart, one after the other, and where each ends.
+    /// The records, one after the other, and which of them are of use: those of each group since its last durable restart.
     log: Vec<u8>,
-    ends: VecDeque<usize>,
-    /// Bytes of records that a restart made needless and that are still at the front of `log`.
+    records: VecDeque<Record>,
+    /// Bytes of records that a restart made needless and that are still in `log`.
     dead: usize,
-    /// How many records of `ends` are durable.
+    /// How many of `records` are durable.
     durable_records: usize,
     snapshots: Vec<Snapshot>,
     unsynced: VecDeque<Unsynced>,
@@ -60,24 +68,26 @@ impl Store {
         self.issued
     }
 
-    /// Writes what `place` says; a record of the log is what `encode` writes.
+    /// Writes what `place` says; a record of the log of `group` is what `encode` writes.
     ///
     /// # Errors
     /// A piece of a snapshot that belongs beyond those that were placed before.
     pub(crate) fn write(
         &mut self,
+        group: GroupId,
         place: Place<'_>,
         claim: Pending,
         encode: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), Gap> {
         let unsynced = match place {
             Place::Log => Unsynced::Record,
-            Place::Restart { keep } => Unsynced::Restart { keep },
+            Place::Restart { keep } => Unsynced::Restart { group, keep },
             Place::Snapshot { of, offset, bytes } => self.place_piece(of, offset, bytes)?,
         };
         if matches!(place, Place::Log | Place::Restart { .. }) {
+            let start = self.log.len();
             encode(&mut self.log);
-            self.ends.push_back(self.log.len());
+            self.records.push_back(Record { group, place: start..self.log.len() });
         }
         self.unsynced.push_back(unsynced);
         self.issued += 1;
@@ -109,8 +119,7 @@ impl Store {
 
     /// The last record of the log, as bytes.
     pub(crate) fn last_record(&self) -> &[u8] {
-        let start = self.ends.len().checked_sub(2).map_or(self.dead, |before| self.ends[before]);
-        &self.log[start..]
+        self.records.back().map_or(&[], |record| &self.log[record.place.clone()])
     }
 
     /// Notes that everything up to write number `upto` is durable. Tells how many writes that is.
@@ -129,14 +138,20 @@ impl Store {
     fn settle(&mut self, write: Unsynced) {
         match write {
             Unsynced::Record => self.durable_records += 1,
-            Unsynced::Restart { keep } => {
-                if let Some(last_needless) = self.durable_records.checked_sub(1) {
-                    self.dead = self.ends[last_needless];
-                    self.ends.drain(..=last_needless);
+            Unsynced::Restart { group, keep } => {
+                let mut place = 0;
+                for _ in 0..self.durable_records {
+                    if self.records[place].group == group {
+                        self.dead += self.records.remove(place).map_or(0, |record| record.place.len());
+                    } else {
+                        place += 1;
+                    }
                 }
-                self.durable_records = 1;
+                self.durable_records = place + 1;
                 let number = self.durable;
-                self.snapshots.retain(|snapshot| Some(snapshot.id) == keep || snapshot.began > number);
+                self.snapshots.retain(|snapshot| {
+                    snapshot.id.group != group || Some(snapshot.id) == keep || snapshot.began > number
+                });
                 self.reclaim();
             }
             Unsynced::Piece { of, end } => {
@@ -147,20 +162,34 @@ impl Store {
         }
     }
 
-    /// Moves the log to the front of its buffer when more of that is dead than alive.
+    /// Moves what is alive to the front of the buffer when more of that is dead.
     fn reclaim(&mut self) {
-        if self.dead * 2 > self.log.len() {
-            self.log.drain(..self.dead);
-            let dead = std::mem::take(&mut self.dead);
-            self.ends.iter_mut().for_each(|end| *end -= dead);
+        if self.dead * 2 <= self.log.len() {
+            return;
         }
+        let mut end = 0;
+        for Record { place, .. } in &mut self.records {
+            self.log.copy_within(place.clone(), end);
+            *place = end..end + place.len();
+            end = place.end;
+        }
+        self.log.truncate(end);
+        self.dead = 0;
     }
 
-    /// The receipt for all writes up to number `upto` whose receipt was not taken yet.
-    pub(crate) fn receipt(&mut self, upto: u64) -> Option<Receipt> {
+    /// The receipts for all writes up to number `upto` whose receipt was not taken yet: one for each machine that claims
+    /// some of them, in the order of their last claims.
+    pub(crate) fn receipts(&mut self, upto: u64) -> impl Iterator<Item = Receipt> + use<> {
         let count = self.claims.partition_point(|&(number, _)| number <= upto);
-        let latest = self.claims.drain(..count).map(|(_, claim)| claim).reduce(Pending::merge)?;
-        Some(latest.assert_durable())
+        let mut latest = Vec::<Pending>::new();
+        for (_, claim) in self.claims.drain(..count) {
+            let earlier = latest.iter().position(|other| other.is_of_one(&claim)).map(|at| latest.remove(at));
+            latest.push(match earlier {
+                Some(earlier) => earlier.merge(claim),
+                None => claim,
+            });
+        }
+        latest.into_iter().map(Pending::assert_durable)
     }
 
     /// A crash: of the writes not synced, the first `kept` survive. Tells how many were lost.
@@ -170,8 +199,10 @@ impl Store {
         self.unsynced.clear();
         self.claims.clear();
         self.issued = self.durable;
-        self.ends.truncate(self.durable_records);
-        self.log.truncate(self.ends.back().copied().unwrap_or(self.dead));
+        self.records.truncate(self.durable_records);
+        // What became durable last is of use: nothing can have restarted its group since.
+        self.log.truncate(self.records.back().map_or(0, |record| record.place.end));
+        self.dead = self.log.len() - self.records.iter().map(|record| record.place.len()).sum::<usize>();
         self.snapshots.iter_mut().for_each(|snapshot| snapshot.bytes.truncate(snapshot.durable));
         self.snapshots.retain(|snapshot| snapshot.durable > 0);
         lost
@@ -184,8 +215,7 @@ impl Store {
 
     /// The records of the log, in order.
     pub(crate) fn records(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(self.dead).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, &end)| &self.log[start..end])
+        self.records.iter().map(|record| &self.log[record.place.clone()])
     }
 
     /// The snapshots, each with how many of its bytes are there.
@@ -199,8 +229,8 @@ impl Store {
     }
 
     /// Adds a whole snapshot that is durable.
-    pub(crate) fn add_snapshot(&mut self, at: Position, bytes: Vec<u8>) -> SnapshotId {
-        let id = SnapshotId::new(at, bytes.len() as u64);
+    pub(crate) fn add_snapshot(&mut self, group: GroupId, at: Position, bytes: Vec<u8>) -> SnapshotId {
+        let id = SnapshotId::new(at, bytes.len() as u64).in_group(group);
         self.snapshots.retain(|snapshot| snapshot.id != id);
         self.snapshots.push(Snapshot { id, durable: bytes.len(), bytes, began: self.issued + 1 });
         id
@@ -211,6 +241,7 @@ impl Store {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Job {
     Write {
+        group: GroupId,
         at: Position,
         bytes: Vec<u8>,
     },
@@ -231,10 +262,10 @@ impl Job {
     /// The errand, owned.
     pub(crate) fn of(errand: Errand<'_>) -> Self {
         match errand {
-            Errand::Write { at, image, .. } => {
+            Errand::Write { group, at, image } => {
                 let mut bytes = Vec::new();
                 image.write(&mut bytes).expect("a vector is never full");
-                Self::Write { at, bytes }
+                Self::Write { group, at, bytes }
             }
             Errand::Read { to, of, offset, len } => Self::Read { to, of, offset, len },
             Errand::Load { of } => Self::Load { of },
@@ -245,9 +276,9 @@ impl Job {
     pub(crate) fn is(&self, errand: &Errand<'_>) -> bool {
         match (self, errand) {
             (
-                Self::Write { at, .. } | Self::Written(SnapshotId { at, .. }),
-                Errand::Write { at: wanted, .. },
-            ) => at == wanted,
+                Self::Write { group, at, .. } | Self::Written(SnapshotId { group, at, .. }),
+                Errand::Write { group: of, at: wanted, .. },
+            ) => (group, at) == (of, wanted),
             (
                 Self::Read { to, of, offset, len },
                 Errand::Read { to: peer, of: id, offset: from, len: count },
@@ -263,9 +294,15 @@ mod tests {
     use super::*;
     use quorate::durable::Ledger;
 
+    const FIRST: GroupId = GroupId::new(0);
+
     fn write(store: &mut Store, place: Place<'_>, record: &[u8]) {
-        let claim = Ledger::new(1).write((), true).split().1;
-        store.write(place, claim, |log| log.extend_from_slice(record)).expect("no gap");
+        write_in(store, FIRST, place, record);
+    }
+
+    fn write_in(store: &mut Store, group: GroupId, place: Place<'_>, record: &[u8]) {
+        let claim = Ledger::new(group.get()).write((), true).split().1;
+        store.write(group, place, claim, |log| log.extend_from_slice(record)).expect("no gap");
     }
 
     fn records(store: &Store) -> Vec<&[u8]> {
@@ -297,6 +334,40 @@ mod tests {
         assert_eq!(store.last_record(), b"c");
         store.crash(0);
         assert_eq!(records(&store), [&b"restart"[..], b"b"]);
+    }
+
+    #[test]
+    fn a_restart_drops_what_is_of_its_own_group() {
+        let (mut store, other) = (Store::default(), GroupId::new(7));
+        let of = SnapshotId::new(Position::ORIGIN, 1);
+        for group in [FIRST, other] {
+            store.add_snapshot(group, of.at, vec![0]);
+            write_in(&mut store, group, Place::Log, b"first");
+        }
+        write_in(&mut store, other, Place::Restart { keep: None }, b"restart");
+        write_in(&mut store, FIRST, Place::Log, b"last");
+        store.sync(3);
+        assert_eq!(records(&store), [&b"first"[..], b"restart", b"last"]);
+        assert_eq!(store.snapshots(), [(of, 1)]);
+        store.crash(0);
+        assert_eq!(records(&store), [&b"first"[..], b"restart"]);
+        write_in(&mut store, FIRST, Place::Restart { keep: None }, b"anew");
+        store.sync(4);
+        assert_eq!(records(&store), [&b"restart"[..], b"anew"]);
+        assert_eq!(store.snapshots(), []);
+    }
+
+    #[test]
+    fn each_machine_gets_a_receipt_of_its_own() {
+        let (mut store, other) = (Store::default(), GroupId::new(7));
+        for group in [FIRST, other, FIRST] {
+            write_in(&mut store, group, Place::Log, b"a");
+        }
+        store.sync(2);
+        assert_eq!(store.receipts(2).count(), 2);
+        store.sync(3);
+        assert_eq!(store.receipts(3).count(), 1);
+        assert_eq!(store.receipts(3).count(), 0);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::store::Job;
 use crate::subject::{At, Broken, Check, Desk, Subject, holds};
 use crate::tally::{Fault, Tally};
 use crate::trace::Trace;
-use quorate::{ClusterId, Hosted, Instant, NodeId, Position};
+use quorate::{ClusterId, GroupId, Hosted, Instant, NodeId, Position};
 use std::fmt;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -334,7 +334,7 @@ impl<M: Hosted, S> World<M, S> {
         let Node { machine, life, jobs, poll_is_due, .. } = &mut self.nodes[slot];
         let writes = jobs.iter().any(|job| matches!(job, Job::Write { .. } | Job::Written(_)));
         if machine.is_some() && !writes && !*poll_is_due {
-            self.scene.begin_job(slot, *life, jobs, Job::Write { at, bytes });
+            self.scene.begin_job(slot, *life, jobs, Job::Write { group: GroupId::default(), at, bytes });
         }
     }
 }

@@ -245,6 +245,12 @@ impl<M: Member + Hosted> Hosted for Groups<M> {
             }
             Done::Loaded { of, bytes } => (of.group, Done::Loaded { of: alone(of), bytes }),
         };
+        if let Done::Read { .. } = done
+            && self.is_resting(group)
+        {
+            // It is for a node without which the group rests, and is asked for again when it wakes up.
+            return Ok(());
+        }
         match self.place(group).and_then(|at| self.rouse(at)) {
             Some((machine, now)) => machine.finish(now, done),
             None => {

@@ -23,6 +23,11 @@ pub trait Member: Staged {
         let _ = absent;
         None
     }
+
+    /// Whether its clock may stop at this very moment, if it rests at all.
+    fn may_stop(&self) -> bool {
+        true
+    }
 }
 
 /// The state of a group in which it has nothing to do. Two nodes of which it is the same hold the same, and both know so.

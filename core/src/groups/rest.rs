@@ -38,7 +38,8 @@ impl<M: Member> Groups<M> {
                 let without =
                     group.voters().filter(|&(_, node)| absent(node)).fold(0, |all, (bit, _)| all | bit);
                 // An answer that is still to come would wake it at once.
-                if now >= since.after_micros(grace) && group.unanswered & !without == 0 {
+                let all_answered = group.unanswered & !without == 0;
+                if now >= since.after_micros(grace) && all_answered && group.machine.may_stop() {
                     self.freeze(at, rest, without);
                 } else {
                     group.stance = stance;

@@ -39,6 +39,14 @@ impl<C: Command, S: Space> Member for Raft<C, S> {
         let leader = self.leader().filter(|_| settled && self.is_abreast(absent))?;
         Some(Rest { leader: self.node(leader)?, term: self.term, last })
     }
+
+    fn may_stop(&self) -> bool {
+        let State::Leader(leader) = &self.state else { return true };
+        // Thesis 6.2: nobody goes to rest who might have to step down as soon as it wakes up.
+        let mut heard = leader.heard;
+        heard.insert(self.me);
+        !self.config.check_quorum || self.quorum.is_met(heard)
+    }
 }
 
 impl<C: Command, S: Space> Raft<C, S> {
@@ -52,16 +60,12 @@ impl<C: Command, S: Space> Raft<C, S> {
                 follower.accepted == last && !follower.answer && !follower.have && follower.rejected.is_none()
             }
             State::Leader(leader) => {
-                // Thesis 6.2: nobody goes to rest who might have to step down as soon as it wakes up.
-                let mut heard = leader.heard;
-                heard.insert(self.me);
-                let heard = !self.config.check_quorum || self.quorum.is_met(heard);
                 let level = |(slot, progress): (usize, &super::peer::Progress)| {
                     let same = progress.matched == last && progress.commit_told == self.commit;
                     let done = same && !progress.beat && progress.read.is_none();
                     slot == self.me || done || self.node(slot).is_some_and(absent)
                 };
-                heard && !leader.wants_round && leader.progress.iter().enumerate().all(level)
+                !leader.wants_round && leader.progress.iter().enumerate().all(level)
             }
         }
     }

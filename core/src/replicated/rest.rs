@@ -35,9 +35,13 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize> Memb
             && self.queries.get(0).is_none()
             && self.given_up.is_none()
             && !self.loaded
-            && self.imaging.is_none()
+            && !self.is_imaging()
             // Time enters the state through the log, so a clock that stood still would be missed by who waits for it.
             && self.application.deadline().is_none();
         self.raft.rest(absent).filter(|rest| idle && rest.last.index == self.applied.index)
+    }
+
+    fn may_stop(&self) -> bool {
+        self.raft.may_stop()
     }
 }

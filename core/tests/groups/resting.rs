@@ -175,11 +175,20 @@ fn where_a_node_is_down_the_others_rest_without_it() {
     cluster.sent.clear();
     cluster.pass(10 * SECOND);
     assert!(cluster.sent.iter().all(Flying::is_beat), "it has what the dead one has not, and rests");
+    for of in 0..4 {
+        let leader = cluster.leader(of);
+        cluster.add(leader, of, 4);
+    }
+    cluster.pass(3 * SECOND);
+    cluster.sent.clear();
+    cluster.pass(3 * SECOND);
+    assert!(!cluster.sent.is_empty());
+    assert!(cluster.sent.iter().all(|sent| sent.to != dead), "it is not spoken to");
     cluster.restart(dead);
     cluster.pass(5 * SECOND);
     cluster.assert_at_rest();
     let total = cluster.node(dead).get(group(of)).map(|member| member.application().total);
-    assert_eq!(total, Some(4), "it was brought on before it rested");
+    assert_eq!(total, Some(8), "it was brought on before it rested");
 }
 
 #[test]
@@ -229,6 +238,19 @@ fn a_beat_of_another_life_wakes_what_its_sender_led() {
     }
     cluster.pass(5 * SECOND);
     cluster.assert_at_rest();
+}
+
+#[test]
+fn a_beat_of_another_life_wakes_where_its_sender_follows() {
+    let mut cluster = Cluster::at_rest(four);
+    let (leader, of) = led(&cluster);
+    let follower = cluster.followers(of)[0];
+    let now = cluster.now;
+    let beat = |life| Input::Message { from: follower, message: Message::Beat { life, resting: 4 } };
+    let node = &mut cluster.host(leader).node;
+    node.handle(now, beat(1));
+    node.handle(now, beat(2));
+    assert!(!node.is_resting(group(of)), "it may know nobody");
 }
 
 #[test]
@@ -429,16 +451,54 @@ fn a_node_that_was_paused_goes_on() {
 }
 
 #[test]
-fn thousands_are_told_to_rest_in_few_words() {
+fn thousands_rest_in_few_words() {
     let mut cluster = Cluster::new(|id| settings(id, 1000));
     cluster.pass(5 * SECOND);
     cluster.assert_at_rest();
-    let rests: Vec<_> = cluster.sent.iter().filter(|sent| sent.is_rest()).collect();
-    assert!(rests.iter().all(|sent| sent.bytes.len() < 4096));
     cluster.sent.clear();
     cluster.pass(SECOND);
     assert!(cluster.sent.iter().all(Flying::is_beat));
     assert!(cluster.sent.len() <= 60);
+}
+
+#[test]
+fn those_that_begin_to_rest_at_once_are_named_in_messages_of_bounded_length() {
+    // All have one leader, and begin to rest when it is next polled.
+    let mut cluster = Cluster::new(|id| {
+        let mut settings = Settings { grace: 2 * SECOND, ..settings(id, 600) };
+        settings.groups.iter_mut().for_each(|(_, settings)| {
+            settings.raft = settings.raft.clone().preferring(NODES[0]);
+        });
+        settings
+    });
+    cluster.pass(2 * SECOND);
+    assert!((0..600).all(|of| cluster.leader(of) == NODES[0]), "they prefer it");
+    // It gets answers late, and then many at once.
+    let mut answers = Vec::new();
+    for round in 0..60 {
+        cluster.now = cluster.now.after(Duration::from_millis(70));
+        let now = cluster.now;
+        cluster.host(NODES[0]).node.handle(now, Input::Wake);
+        cluster.drain(NODES[0]);
+        while let Some(flying) = cluster.flying.pop() {
+            if flying.to == NODES[0] { answers.push(flying) } else { cluster.deliver(&flying) }
+        }
+        if round % 3 == 2 {
+            let node = &mut cluster.host(NODES[0]).node;
+            for answer in answers.drain(..) {
+                node.handle(now, Input::Message { from: answer.from, message: answer.message() });
+            }
+            cluster.drain(NODES[0]);
+        }
+    }
+    cluster.pass(5 * SECOND);
+    cluster.assert_at_rest();
+    let named = cluster.sent.iter().filter_map(|sent| match sent.message() {
+        Message::Rest { groups, .. } => Some((sent.to, groups.len())),
+        Message::Group { .. } | Message::Beat { .. } => None,
+    });
+    let most = named.map(|(_, count)| count).max();
+    assert_eq!(most, Some(256), "as many as there may be, and no more");
 }
 
 #[test]
@@ -458,4 +518,76 @@ fn a_group_says_again_what_it_holds_without_waking_up() {
         assert_eq!(last, Some(group(of)));
     }
     assert_eq!(cluster.add(NODES[0], 2, 4), 4);
+}
+
+#[test]
+fn what_is_asked_of_a_group_that_rests_is_done_whatever_is_lost_at_first() {
+    let mut cluster = Cluster::at_rest(four);
+    for id in NODES {
+        let ticket = cluster.ask(id, 1, add(1));
+        cluster.pass_but(Duration::from_millis(200), &|_| true);
+        cluster.pass(2 * SECOND);
+        let outcome = cluster.host(id).outcomes.remove(&ticket);
+        assert!(matches!(outcome, Some(Outcome::Replied { .. })), "{outcome:?}");
+    }
+}
+
+#[test]
+fn what_was_told_since_the_last_poll_counts_for_the_deadline() {
+    let mut cluster = Cluster::at_rest(four);
+    let follower = cluster.followers(0)[0];
+    let (now, node) = (cluster.now, &mut cluster.host(follower).node);
+    let before = node.deadline();
+    let request = quorate::groups::Request { group: group(0), request: replicated::Request::Query(()) };
+    node.request(now, request).expect("there is room");
+    let after = node.deadline().expect("it waits for an answer");
+    assert!(after <= now.after(Duration::from_millis(60)));
+    assert!(before.is_none_or(|before| before > after));
+}
+
+#[test]
+fn a_leader_that_hears_no_quorum_does_not_rest_but_steps_down() {
+    let mut cluster = Cluster::at_rest(|id| Settings {
+        beat: Duration::from_millis(20),
+        silence: Duration::from_millis(60),
+        grace: Duration::from_millis(400),
+        ..settings(id, 4)
+    });
+    let (leader, of) = led(&cluster);
+    let [first, second] = cluster.followers(of);
+    cluster.ask(leader, of, add(1));
+    cluster.pass(2 * SECOND);
+    cluster.assert_at_rest();
+    let late = cluster.sent.iter().rfind(|sent| sent.from == first && sent.is_of(of)).cloned();
+    cluster.crash(first);
+    cluster.crash(second);
+    cluster.deliver(&late.expect("it answered"));
+    assert!(!cluster.node(leader).is_resting(group(of)), "it was told something");
+    cluster.pass(2 * SECOND);
+    assert_ne!(cluster.status(leader, of).role, Role::Leader);
+}
+
+#[test]
+fn a_piece_of_a_snapshot_for_a_node_that_is_down_wakes_nobody() {
+    let mut cluster = Cluster::at_rest(four);
+    let (leader, of) = led(&cluster);
+    let dead = cluster.followers(of)[0];
+    cluster.crash(dead);
+    for _ in 0..40 {
+        cluster.ask(leader, of, add(1));
+        cluster.pass(Duration::from_millis(20));
+    }
+    cluster.pass(5 * SECOND);
+    assert!(cluster.node(leader).is_resting(group(of)));
+    let (snapshot, _) = cluster.host(leader).snapshots.last().cloned().expect("its log was compacted");
+    assert_eq!(snapshot.group, group(of));
+    let now = cluster.now;
+    let done = quorate::Done::Read { to: dead, of: snapshot, offset: 0, bytes: &[1; 16] };
+    cluster.host(leader).node.finish(now, done).expect("it is not needed now");
+    cluster.drain(leader);
+    assert!(cluster.node(leader).is_resting(group(of)));
+    cluster.restart(dead);
+    cluster.pass(5 * SECOND);
+    cluster.assert_at_rest();
+    assert_eq!(cluster.node(dead).get(group(of)).map(|member| member.application().total), Some(40));
 }

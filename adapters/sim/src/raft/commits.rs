@@ -38,8 +38,8 @@ impl History {
         let Some(found) = place(commit).and_then(|place| self.committed.get(place)) else { return Ok(()) };
         let last = Position { term: found.term, index: commit };
         let holders = self.disks.iter().filter(|disk| disk.durable.covers(last)).count();
-        holds(holders * 2 > self.disks.len(), "what is committed is on the disks of a majority", || {
-            format!("{} commits {last}, which is on {holders} of {} disks", at.node, self.disks.len())
+        holds(holders * 2 > self.voters, "what is committed is on the disks of a majority", || {
+            format!("{} commits {last}, which is on {holders} of {} disks", at.node, self.voters)
         })
     }
 }

@@ -26,6 +26,8 @@ struct Reign {
 #[derive(Debug, Default)]
 pub struct History {
     pub(super) disks: Vec<Disk>,
+    /// How many of the nodes vote: of the others nothing is ever heard.
+    pub(super) voters: usize,
     reigns: Vec<Reign>,
     /// What was told to be committed, by place.
     pub(super) committed: Vec<Slot>,
@@ -45,9 +47,16 @@ impl History {
     pub fn of(nodes: &[NodeId]) -> Self {
         Self {
             disks: nodes.iter().map(|_| Disk::default()).collect(),
+            voters: nodes.len(),
             commits: vec![Index::default(); nodes.len()],
             ..Self::default()
         }
+    }
+
+    /// The same, where only so many of the nodes have to do with it.
+    #[must_use]
+    pub fn among(self, voters: usize) -> Self {
+        Self { voters, ..self }
     }
 
     /// How far any node has told entries to be committed.

@@ -1,0 +1,68 @@
+//! What each group replicates: a counter, that may wait for a moment.
+
+use quorate::codec::{self, Full, Malformed, Sink};
+use quorate::{Application, Command, Moment, Timestamp};
+use std::time::Duration;
+
+/// A number that is added to, and an alarm.
+#[derive(Debug, Default)]
+pub struct Count {
+    pub(super) total: u64,
+    alarm: Option<Timestamp>,
+    rung: Option<Timestamp>,
+}
+
+/// What may be asked of it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Ask {
+    /// Adds one.
+    Add,
+    /// Adds one, and has something told after a while: until then the group cannot rest.
+    Alarm(Duration),
+}
+
+impl Command for Ask {}
+
+impl Application for Count {
+    type Command = Ask;
+    type Reply = u64;
+    type Query = ();
+    type Answer = u64;
+    type Notice = Timestamp;
+
+    fn tick(&mut self, now: Moment) {
+        if self.alarm.is_some_and(|alarm| alarm <= now.time) {
+            self.rung = self.alarm.take();
+        }
+    }
+
+    fn apply(&mut self, now: Moment, command: &Ask) -> u64 {
+        if let Ask::Alarm(span) = command {
+            self.alarm = Some(now.time.after(*span));
+        }
+        self.total += 1;
+        self.total
+    }
+
+    fn notice(&mut self) -> Option<Timestamp> {
+        self.rung.take()
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        self.alarm
+    }
+
+    fn query(&self, _: Timestamp, (): &()) -> u64 {
+        self.total
+    }
+
+    fn snapshot(&self, sink: &mut dyn Sink) -> Result<(), Full> {
+        codec::put(&(self.total, self.alarm), sink)
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+        (self.total, self.alarm) = codec::take_all(bytes)?;
+        self.rung = None;
+        Ok(())
+    }
+}
