@@ -1,6 +1,6 @@
 //! A disk that knows what it was asked for, and in which order.
 
-use quorate::SnapshotId;
+use quorate::{GroupId, SnapshotId};
 use quorate_driver::sync::{Arc, Mutex, lock};
 use quorate_driver::{Contents, SnapshotWriter, Storage, StorageError};
 
@@ -57,12 +57,12 @@ impl Storage for Probe {
         Ok(Contents::default())
     }
 
-    fn append(&mut self, _: &[u8]) -> Result<(), StorageError> {
+    fn append(&mut self, _: GroupId, _: &[u8]) -> Result<(), StorageError> {
         self.disk.change(|state| state.appended += 1);
         Ok(())
     }
 
-    fn restart(&mut self, _: &[u8], _: Option<SnapshotId>) -> Result<(), StorageError> {
+    fn restart(&mut self, _: GroupId, _: &[u8], _: Option<SnapshotId>) -> Result<(), StorageError> {
         unreachable!("no claim needs it")
     }
 

@@ -104,8 +104,11 @@ fn next(completions: &Receiver<Completion>, bell: &Bell) -> Option<Completion> {
 
 /// Hands a completion to the machine, and says how many additions ended with it.
 fn ended(machine: &mut Adder, completion: Completion) -> usize {
-    let Completion::Saved(receipt) = completion else { panic!("{completion:?}") };
-    machine.handle(Instant::default(), Input::Saved(receipt));
+    let Completion::Saved(receipts) = completion else { panic!("{completion:?}") };
+    assert_eq!(receipts.len(), 1, "one machine, one receipt");
+    for receipt in receipts {
+        machine.handle(Instant::default(), Input::Saved(receipt));
+    }
     let mut ended = 0;
     while let Some(output) = machine.poll() {
         assert!(matches!(output, Output::Event(Event::Ended(..))), "all records were handed over");

@@ -126,7 +126,16 @@ impl<M: Driven, R: Reply<M>, D: Departure> Engine<M, R, D> {
     fn take_completions(&mut self, now: Instant, arrived: &mut Vec<Completion>) -> Result<(), StopReason> {
         for completion in arrived.drain(..) {
             match completion {
-                Completion::Saved(receipt) => self.machine.handle(now, Input::Saved(receipt)),
+                Completion::Saved(receipts) => {
+                    for receipt in receipts {
+                        self.machine.handle(now, Input::Saved(receipt));
+                    }
+                }
+                Completion::Restate(groups) => {
+                    for group in groups {
+                        self.machine.restate_group(now, group);
+                    }
+                }
                 Completion::Finished(finished) => {
                     if let Some(done) = self.outlets.errands.finish(&finished, &self.outlets.post.tally) {
                         self.machine.finish(now, done).map_err(StopReason::Fault)?;

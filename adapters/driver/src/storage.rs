@@ -5,7 +5,7 @@ use std::fmt;
 // Shares an error, and orders nothing; loom's has no room for a `dyn`.
 use std::sync::Arc;
 
-use quorate::SnapshotId;
+use quorate::{GroupId, SnapshotId};
 
 #[cfg(unix)]
 mod disk;
@@ -17,7 +17,7 @@ pub mod thread;
 pub use disk::DiskStorage;
 pub use memory::MemoryDisk;
 
-/// An append-only log of records with snapshots beside it, for one node.
+/// An append-only log of records with snapshots beside it, for one node and all groups on it.
 ///
 /// The driver calls it from a thread of its own, so every method may block. Nothing is durable before [`sync`], and
 /// a failure is final: the driver stops the node and never calls again, so nothing is retried on storage whose
@@ -31,18 +31,29 @@ pub trait Storage: Send + 'static {
     /// What was durable cannot be read.
     fn load(&mut self) -> Result<Contents, StorageError>;
 
-    /// Appends a record.
+    /// Appends a record of a group.
     ///
     /// # Errors
     /// There is no room, or the device failed.
-    fn append(&mut self, record: &[u8]) -> Result<(), StorageError>;
+    fn append(&mut self, group: GroupId, record: &[u8]) -> Result<(), StorageError>;
 
-    /// Appends a record that restates all before it: with the next sync the earlier records, and all snapshots but
-    /// `keep`, may go.
+    /// Appends a record that restates all before it of its group: with the next sync the earlier records of the group, and
+    /// all its snapshots but `keep`, may go.
     ///
     /// # Errors
     /// There is no room, there is no such snapshot, or the device failed.
-    fn restart(&mut self, record: &[u8], keep: Option<SnapshotId>) -> Result<(), StorageError>;
+    fn restart(
+        &mut self,
+        group: GroupId,
+        record: &[u8],
+        keep: Option<SnapshotId>,
+    ) -> Result<(), StorageError>;
+
+    /// Groups that hold much of the log back, and should restate what they have: asked after a sync. Some at a time, and
+    /// no others before these have done so or the log has grown.
+    fn laggards(&mut self) -> Vec<GroupId> {
+        Vec::new()
+    }
 
     /// Puts a piece of a snapshot that comes in from a peer. Pieces come in order; one that is there already may
     /// come again.
@@ -81,7 +92,7 @@ pub type SnapshotWriter = Box<dyn FnOnce(&[u8]) -> Result<(), StorageError> + Se
 /// What storage holds.
 #[derive(Clone, Debug, Default)]
 pub struct Contents {
-    /// The records since the last durable restart, that one included, in order.
+    /// The records of each group since its last durable restart, that one included, in the order they were written.
     pub records: Vec<Vec<u8>>,
     /// The snapshots, each with how many of its bytes are there.
     pub snapshots: Vec<(SnapshotId, u64)>,

@@ -260,20 +260,22 @@ fn an_assertion_of_the_machine_stops_the_node_with_its_message_and_tells_all_who
 
 #[test]
 fn a_storage_that_panics_stops_the_node() {
+    use quorate::GroupId;
     struct Breaks(Box<dyn Storage>, bool);
     impl Storage for Breaks {
         fn load(&mut self) -> Result<quorate_threads::Contents, quorate_threads::StorageError> {
             self.0.load()
         }
-        fn append(&mut self, record: &[u8]) -> Result<(), quorate_threads::StorageError> {
-            self.0.append(record)
+        fn append(&mut self, group: GroupId, record: &[u8]) -> Result<(), quorate_threads::StorageError> {
+            self.0.append(group, record)
         }
         fn restart(
             &mut self,
+            group: GroupId,
             record: &[u8],
             keep: Option<quorate::SnapshotId>,
         ) -> Result<(), quorate_threads::StorageError> {
-            self.0.restart(record, keep)
+            self.0.restart(group, record, keep)
         }
         fn put_piece(
             &mut self,
@@ -348,7 +350,7 @@ fn snapshots_are_written_read_and_loaded_beside_the_log() {
 fn records_that_cannot_be_restored_refuse_the_start() {
     let disk = MemoryDisk::default();
     let mut storage = disk.open();
-    storage.append(b"nonsense").expect("it works");
+    storage.append(quorate::GroupId::default(), b"nonsense").expect("it works");
     storage.sync().expect("it works");
     let refused = node(ONE, &[]).start(disk.open());
     assert!(matches!(refused, Err(StartError::Fault(_))), "{refused:?}");

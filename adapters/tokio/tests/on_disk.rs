@@ -5,7 +5,7 @@ mod common;
 
 use common::adder::{Adder, Outcome, Request, Settings};
 use common::{CLUSTER, ONE, TWO, add_one, node, settings, soon, until};
-use quorate::{Index, Position, SnapshotId, Term};
+use quorate::{GroupId, Index, Position, SnapshotId, Term};
 use quorate_disk::{Error, Options};
 use quorate_tokio::{DiskStorage, Node, StartError, StopReason, Storage, StorageError};
 
@@ -91,7 +91,7 @@ fn a_piece_that_comes_again_is_skipped_as_far_as_it_is_known() {
     assert!(storage.put_piece(of, 5, b"f").is_err(), "a gap");
     storage.put_piece(of, 4, b"ef").expect("it is new");
     // Nothing was synced so far: a restart that goes on from the snapshot sees to it.
-    storage.restart(b"goes on", Some(of)).expect("the snapshot is whole");
+    storage.restart(GroupId::default(), b"goes on", Some(of)).expect("the snapshot is whole");
     storage.sync().expect("it works");
     assert_eq!(storage.read_snapshot(of, 1, 3).expect("it works"), Some(b"bcd".to_vec()));
     drop(storage);

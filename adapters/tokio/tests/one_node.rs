@@ -223,7 +223,7 @@ async fn snapshots_are_written_read_and_loaded_beside_the_log() {
 async fn records_that_cannot_be_restored_refuse_the_start() {
     let disk = MemoryDisk::default();
     let mut storage = disk.open();
-    quorate_tokio::Storage::append(&mut storage, b"nonsense").expect("it works");
+    quorate_tokio::Storage::append(&mut storage, quorate::GroupId::default(), b"nonsense").expect("it works");
     quorate_tokio::Storage::sync(&mut storage).expect("it works");
     let refused = node(ONE, &[]).start(disk.open()).await;
     assert!(matches!(refused, Err(StartError::Fault(_))), "{refused:?}");

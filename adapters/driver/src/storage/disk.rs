@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use quorate::{ClusterId, Index, NodeId, Position, SnapshotId, Term};
+use quorate::{ClusterId, GroupId, Index, NodeId, Position, SnapshotId, Term};
 use quorate_disk::{Error, Identity, Log, Options};
 
 use super::{Contents, SnapshotWriter, Storage, StorageError};
@@ -47,11 +47,18 @@ impl Storage for DiskStorage {
         Ok(Contents { records, snapshots: std::mem::take(&mut self.found) })
     }
 
-    fn append(&mut self, record: &[u8]) -> Result<(), StorageError> {
+    fn append(&mut self, group: GroupId, record: &[u8]) -> Result<(), StorageError> {
+        one_group(group)?;
         Ok(self.log.append(record)?)
     }
 
-    fn restart(&mut self, record: &[u8], keep: Option<SnapshotId>) -> Result<(), StorageError> {
+    fn restart(
+        &mut self,
+        group: GroupId,
+        record: &[u8],
+        keep: Option<SnapshotId>,
+    ) -> Result<(), StorageError> {
+        one_group(group)?;
         Ok(self.log.restart(record, keep.map(to_disk))?)
     }
 
@@ -91,6 +98,14 @@ impl Storage for DiskStorage {
 impl From<Error> for StorageError {
     fn from(error: Error) -> Self {
         Self::new(error)
+    }
+}
+
+fn one_group(group: GroupId) -> Result<(), StorageError> {
+    if group == GroupId::default() {
+        Ok(())
+    } else {
+        Err(StorageError::new("the log keeps one group so far"))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate::SnapshotId;
+use quorate::{GroupId, SnapshotId};
 
 use super::{Contents, SnapshotWriter, Storage, StorageError};
 use crate::sync::{Arc, Mutex, MutexGuard, lock, thread};
@@ -13,13 +13,15 @@ use crate::sync::{Arc, Mutex, MutexGuard, lock, thread};
 /// from then on.
 ///
 /// ```
+/// use quorate::GroupId;
 /// use quorate_driver::{MemoryDisk, Storage};
 ///
+/// let group = GroupId::default();
 /// let disk = MemoryDisk::default();
 /// let mut storage = disk.open();
-/// storage.append(b"promised")?;
+/// storage.append(group, b"promised")?;
 /// storage.sync()?;
-/// storage.append(b"forgotten")?;
+/// storage.append(group, b"forgotten")?;
 /// assert_eq!(disk.open().load()?.records, [b"promised"]);
 /// # Ok::<(), quorate_driver::StorageError>(())
 /// ```
@@ -29,7 +31,7 @@ pub struct MemoryDisk(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     life: u64,
-    records: Vec<Vec<u8>>,
+    records: Vec<(GroupId, Vec<u8>)>,
     snapshots: Vec<(SnapshotId, Vec<u8>)>,
     unsynced: Vec<Change>,
     broken: bool,
@@ -38,8 +40,8 @@ struct State {
 
 #[derive(Debug)]
 enum Change {
-    Append(Vec<u8>),
-    Restart(Vec<u8>, Option<SnapshotId>),
+    Append(GroupId, Vec<u8>),
+    Restart(GroupId, Vec<u8>, Option<SnapshotId>),
     Piece { of: SnapshotId, offset: u64, bytes: Vec<u8> },
 }
 
@@ -95,13 +97,18 @@ impl Storage for MemoryStorage {
         Ok(self.state()?.contents())
     }
 
-    fn append(&mut self, record: &[u8]) -> Result<(), StorageError> {
-        self.state()?.unsynced.push(Change::Append(record.to_vec()));
+    fn append(&mut self, group: GroupId, record: &[u8]) -> Result<(), StorageError> {
+        self.state()?.unsynced.push(Change::Append(group, record.to_vec()));
         Ok(())
     }
 
-    fn restart(&mut self, record: &[u8], keep: Option<SnapshotId>) -> Result<(), StorageError> {
-        self.state()?.unsynced.push(Change::Restart(record.to_vec(), keep));
+    fn restart(
+        &mut self,
+        group: GroupId,
+        record: &[u8],
+        keep: Option<SnapshotId>,
+    ) -> Result<(), StorageError> {
+        self.state()?.unsynced.push(Change::Restart(group, record.to_vec(), keep));
         Ok(())
     }
 
@@ -145,15 +152,17 @@ impl Storage for MemoryStorage {
 impl State {
     fn contents(&self) -> Contents {
         let snapshots = self.snapshots.iter().map(|(of, bytes)| (*of, bytes.len() as u64)).collect();
-        Contents { records: self.records.clone(), snapshots }
+        let records = self.records.iter().map(|(_, record)| record.clone()).collect();
+        Contents { records, snapshots }
     }
 
     fn apply(&mut self, change: Change) -> Result<(), StorageError> {
         match change {
-            Change::Append(record) => self.records.push(record),
-            Change::Restart(record, keep) => {
-                self.records = vec![record];
-                self.snapshots.retain(|(id, _)| Some(*id) == keep);
+            Change::Append(group, record) => self.records.push((group, record)),
+            Change::Restart(group, record, keep) => {
+                self.records.retain(|(of, _)| *of != group);
+                self.records.push((group, record));
+                self.snapshots.retain(|(id, _)| id.group != group || Some(*id) == keep);
             }
             Change::Piece { of, offset, bytes } => self.put_piece(of, offset, &bytes)?,
         }

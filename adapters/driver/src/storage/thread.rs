@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use quorate::{Receipt, SnapshotId};
+use quorate::{GroupId, Receipt, SnapshotId};
 
 use super::queue::{StorageQueue, StorageWork, storage_queue};
 use super::{Storage, StorageError};
@@ -19,8 +19,10 @@ pub const COMPLETIONS: usize = 128;
 /// What comes back from storage.
 #[derive(Debug)]
 pub enum Completion {
-    /// Writes became durable.
-    Saved(Receipt),
+    /// Writes became durable with one sync: a receipt for each group that had some.
+    Saved(Vec<Receipt>),
+    /// These groups hold much of the log back, and should restate what they have.
+    Restate(Vec<GroupId>),
     /// An errand was carried out.
     Finished(Finished),
     /// Storage failed, and is not called again.
@@ -97,8 +99,13 @@ impl<D: Deliver> Worker<'_, D> {
     }
 
     fn work(&mut self, writes: &mut Writes, task: Option<Task>) -> Result<(), StorageError> {
-        if let Some(receipt) = writes.commit(self.storage, self.tally)? {
-            self.deliver.deliver(Completion::Saved(receipt));
+        let receipts = writes.commit(self.storage, self.tally)?;
+        if !receipts.is_empty() {
+            self.deliver.deliver(Completion::Saved(receipts));
+            let laggards = self.storage.laggards();
+            if !laggards.is_empty() {
+                self.deliver.deliver(Completion::Restate(laggards));
+            }
         }
         let Some(Task { subject, image }) = task else { return Ok(()) };
         match subject {
