@@ -67,6 +67,9 @@ pub trait List<T>: Default + Debug + Deref<Target = [T]> + DerefMut {
     /// Forgets everything.
     fn clear(&mut self);
 
+    /// Gives back the memory that it holds and does not use, if it can.
+    fn shrink(&mut self) {}
+
     /// A list of as many of the items as fit.
     fn of(items: impl IntoIterator<Item = T>) -> Self {
         let mut list = Self::default();
@@ -114,6 +117,8 @@ pub trait Window<T>: Default + Debug {
     fn pop_front(&mut self) -> Option<T>;
     /// Keeps the first `len` items.
     fn truncate(&mut self, len: usize);
+    /// Gives back the memory that it holds and does not use, if it can.
+    fn shrink(&mut self) {}
     /// All items, front first, in two parts.
     fn as_slices(&self) -> (&[T], &[T]);
 
@@ -303,6 +308,10 @@ mod heap {
         fn clear(&mut self) {
             self.0.clear();
         }
+
+        fn shrink(&mut self) {
+            self.0.shrink_to_fit();
+        }
     }
 
     /// A double-ended queue of at most `N` items.
@@ -338,6 +347,10 @@ mod heap {
 
         fn pop_front(&mut self) -> Option<T> {
             self.0.pop_front()
+        }
+
+        fn shrink(&mut self) {
+            self.0.shrink_to_fit();
         }
 
         fn truncate(&mut self, len: usize) {

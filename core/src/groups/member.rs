@@ -24,6 +24,9 @@ pub trait Member: Staged {
         None
     }
 
+    /// It rests, and may do so for long: it gives back the memory that it holds and does not use.
+    fn shrink(&mut self) {}
+
     /// Whether its clock may stop at this very moment, if it rests at all.
     fn may_stop(&self) -> bool {
         true

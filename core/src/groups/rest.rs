@@ -57,6 +57,7 @@ impl<M: Member> Groups<M> {
         let Some(group) = self.groups.get_mut(at) else { return };
         group.stance = Stance::Resting { rest, since: self.now };
         group.without = without;
+        group.machine.shrink();
         if self.resting == 0 {
             self.beat = self.now.after_micros(self.limits.beat_micros);
         }

@@ -47,6 +47,11 @@ impl<C: Command, S: Space> Log<C, S> {
         (self.saved, self.durable) = (base.index, base.index);
     }
 
+    #[cfg(all(feature = "alloc", feature = "serde"))]
+    pub(super) fn shrink(&mut self) {
+        self.window.shrink();
+    }
+
     /// The last entry that is in the snapshot.
     pub(super) const fn base(&self) -> Position {
         self.base

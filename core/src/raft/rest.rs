@@ -4,6 +4,7 @@ use super::Raft;
 use super::output::Plan;
 use super::role::State;
 use crate::groups::{Member, Rest};
+use crate::space::List;
 use crate::{Command, NodeId, Space};
 
 impl<C: Command, S: Space> Member for Raft<C, S> {
@@ -29,7 +30,6 @@ impl<C: Command, S: Space> Member for Raft<C, S> {
     fn rest(&self, absent: &dyn Fn(NodeId) -> bool) -> Option<Rest> {
         let last = self.log.last();
         let settled = self.told == last.index
-            && self.ledger.is_durable(self.ledger.mark())
             && self.due.is_empty()
             && self.gated.is_empty()
             && !self.status_due
@@ -38,6 +38,16 @@ impl<C: Command, S: Space> Member for Raft<C, S> {
             && self.reads.is_idle();
         let leader = self.leader().filter(|_| settled && self.is_abreast(absent))?;
         Some(Rest { leader: self.node(leader)?, term: self.term, last })
+    }
+
+    fn shrink(&mut self) {
+        // A chunk that was sent is asked for anew if it got lost.
+        self.outgoing = None;
+        self.log.shrink();
+        self.replies.shrink();
+        if let State::Leader(leader) = &mut self.state {
+            leader.progress.shrink();
+        }
     }
 
     fn may_stop(&self) -> bool {
@@ -51,14 +61,12 @@ impl<C: Command, S: Space> Member for Raft<C, S> {
 
 impl<C: Command, S: Space> Raft<C, S> {
     /// Of a leader, whether all others that are there hold what it holds and know that it is committed; of a follower,
-    /// whether it knows that it holds what its leader does.
+    /// whether it owes its leader nothing. That it holds what its leader does is for the leader to say.
     fn is_abreast(&self, absent: &dyn Fn(NodeId) -> bool) -> bool {
         let last = self.log.last().index;
         match &self.state {
             State::Candidate(_) => false,
-            State::Follower(follower) => {
-                follower.accepted == last && !follower.answer && !follower.have && follower.rejected.is_none()
-            }
+            State::Follower(follower) => !follower.answer && !follower.have && follower.rejected.is_none(),
             State::Leader(leader) => {
                 let level = |(slot, progress): (usize, &super::peer::Progress)| {
                     let same = progress.matched == last && progress.commit_told == self.commit;

@@ -71,6 +71,13 @@ impl<A: Application, S: Space> Calls<A, S> {
         self.list.len()
     }
 
+    /// Gives back memory that is not used.
+    #[cfg(feature = "alloc")]
+    pub(super) fn shrink(&mut self) {
+        self.list.shrink();
+        self.operations.shrink();
+    }
+
     /// Whether any is not under the node's own session.
     pub(super) const fn has_foreign(&self) -> bool {
         self.foreign > 0

@@ -41,6 +41,13 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize> Memb
         self.raft.rest(absent).filter(|rest| idle && rest.last.index == self.applied.index)
     }
 
+    fn shrink(&mut self) {
+        self.raft.shrink();
+        self.calls.shrink();
+        self.queries.shrink();
+        self.sessions.shrink();
+    }
+
     fn may_stop(&self) -> bool {
         self.raft.may_stop()
     }

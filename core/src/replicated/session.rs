@@ -121,6 +121,13 @@ where
         id
     }
 
+    /// Gives back memory that is not used.
+    #[cfg(feature = "alloc")]
+    pub(super) fn shrink(&mut self) {
+        self.list.shrink();
+        self.list.iter_mut().for_each(|session| session.replies.shrink());
+    }
+
     pub(super) fn close(&mut self, session: SessionId) -> Option<()> {
         let at = self.list.iter().position(|other| other.id == session)?;
         self.list.remove(at).map(|_| ())

@@ -1,5 +1,6 @@
 //! Many groups on each of three nodes.
 
+mod alone;
 mod apart;
 mod bytes;
 mod resting;

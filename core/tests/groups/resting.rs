@@ -550,21 +550,78 @@ fn a_leader_that_hears_no_quorum_does_not_rest_but_steps_down() {
     let mut cluster = Cluster::at_rest(|id| Settings {
         beat: Duration::from_millis(20),
         silence: Duration::from_millis(60),
-        grace: Duration::from_millis(400),
-        ..settings(id, 4)
+        grace: Duration::from_millis(300),
+        ..settings(id, 16)
+    });
+    let leader = cluster.leader(0);
+    let led: Vec<_> = (0..16).filter(|&of| cluster.leader(of) == leader).collect();
+    let asks = |of| {
+        let last = cluster.status(leader, of).last;
+        let term = cluster.status(leader, of).term;
+        let last = Position { term, index: last };
+        replicated_vote(of, quorate::raft::Message::Vote { term: term.next(), last, pre: true })
+    };
+    let asks: Vec<_> = led.iter().map(|&of| asks(of)).collect();
+    let others: Vec<_> = NODES.into_iter().filter(|&id| id != leader).collect();
+    let now = cluster.now;
+    for bytes in asks {
+        let message = Node::take_message(&bytes).expect("it is one");
+        cluster.host(leader).node.handle(now, Input::Message { from: others[0], message });
+    }
+    others.iter().for_each(|&id| cluster.crash(id));
+    cluster.pass(2 * SECOND);
+    assert!(!led.is_empty());
+    for of in led {
+        assert_ne!(cluster.status(leader, of).role, Role::Leader, "group {of}");
+    }
+}
+
+fn replicated_vote(of: u64, message: quorate::raft::Message<'_, replicated::Stamped<Ask>>) -> Vec<u8> {
+    let message = Message::Group { group: group(of), message: replicated::Message::Raft(message) };
+    let mut bytes = Vec::new();
+    Node::put_message(&message, &mut bytes).expect("a vector is never full");
+    bytes
+}
+
+#[test]
+fn a_leader_does_not_rest_while_somebody_who_is_there_does_not_have_all() {
+    let mut cluster = Cluster::at_rest(four);
+    let (leader, of) = led(&cluster);
+    let slow = cluster.followers(of)[0];
+    cluster.host(slow).slow = true;
+    cluster.ask(leader, of, add(1));
+    cluster.pass(3 * SECOND);
+    assert!(!cluster.node(leader).is_resting(group(of)), "one of its followers does not have it for good");
+    cluster.host(slow).slow = false;
+    cluster.drain(slow);
+    let now = cluster.now;
+    for (_, receipt) in std::mem::take(&mut cluster.host(slow).receipts) {
+        cluster.host(slow).node.handle(now, Input::Saved(receipt));
+    }
+    cluster.pass(3 * SECOND);
+    cluster.assert_at_rest();
+}
+
+#[test]
+fn a_leader_does_not_rest_before_the_others_know_what_is_committed() {
+    let mut cluster = Cluster::at_rest(|id| {
+        let mut settings = Settings { grace: Duration::ZERO, ..settings(id, 4) };
+        settings.groups.iter_mut().for_each(|(_, settings)| {
+            settings.raft.commit_notice = quorate::raft::CommitNotice::WithNext;
+        });
+        settings
     });
     let (leader, of) = led(&cluster);
-    let [first, second] = cluster.followers(of);
-    cluster.ask(leader, of, add(1));
-    cluster.pass(2 * SECOND);
-    cluster.assert_at_rest();
-    let late = cluster.sent.iter().rfind(|sent| sent.from == first && sent.is_of(of)).cloned();
-    cluster.crash(first);
-    cluster.crash(second);
-    cluster.deliver(&late.expect("it answered"));
-    assert!(!cluster.node(leader).is_resting(group(of)), "it was told something");
-    cluster.pass(2 * SECOND);
-    assert_ne!(cluster.status(leader, of).role, Role::Leader);
+    for number in 1..=10 {
+        cluster.ask(leader, of, add(1));
+        while !cluster.node(leader).is_resting(group(of)) {
+            cluster.pass(Duration::from_millis(1));
+        }
+        for id in NODES {
+            let total = cluster.node(id).get(group(of)).map(|member| member.application().total);
+            assert_eq!(total, Some(number));
+        }
+    }
 }
 
 #[test]

@@ -131,6 +131,8 @@ pub struct Host {
     pub outcomes: BTreeMap<Ticket, Outcome<Sum>>,
     pub notices: Vec<(GroupId, Timestamp)>,
     pub images: Vec<SnapshotId>,
+    /// Whether its disk does not finish.
+    pub slow: bool,
     /// How often it was woken because it wanted to be.
     pub wakes: u64,
     /// The last receipt of each group, when the disk is slow.
@@ -160,6 +162,7 @@ impl Cluster {
             outcomes: BTreeMap::new(),
             notices: Vec::new(),
             images: Vec::new(),
+            slow: false,
             wakes: 0,
             receipts: Vec::new(),
         };
@@ -244,7 +247,7 @@ impl Cluster {
 
     /// Does all that a node wants done.
     pub fn drain(&mut self, id: NodeId) {
-        while self.drain_once(id) {
+        while self.drain_once(id) && !self.host(id).slow {
             let now = self.now;
             let host = self.host(id);
             for (_, receipt) in std::mem::take(&mut host.receipts) {
