@@ -77,11 +77,11 @@ impl Quorate {
 impl Store for Quorate {
     fn commit(&mut self, batch: &[[u8; RECORD_BYTES]]) -> Result<(), Error> {
         if self.since_restart > self.restart_bytes {
-            self.log.restart(b"all of it", None)?;
+            self.log.restart(0, b"all of it", None)?;
             self.since_restart = 0;
         }
         for record in batch {
-            self.log.append(record)?;
+            self.log.append(0, record)?;
         }
         self.since_restart += self.log.sync()?;
         Ok(())

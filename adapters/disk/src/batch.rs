@@ -1,6 +1,6 @@
 //! What was appended since the last sync, laid out as it will be written.
 
-use crate::format::{FRAME_BYTES, FrameHeader, HEADER_BYTES, LENGTH_BYTES, padded};
+use crate::format::{FRAME_BYTES, FrameHeader, HEADER_BYTES, LEAD_BYTES, LENGTH_BYTES, Owner, padded};
 use crate::options::SnapshotId;
 
 /// A buffer that grew beyond this is not kept.
@@ -13,8 +13,16 @@ pub(crate) enum Target {
     Same,
     /// To the start of a new segment, made of this spare one.
     Rotated { spare: String },
-    /// Likewise, and nothing before it counts any more.
-    Restarted { spare: String, keep: Option<SnapshotId> },
+}
+
+/// A record from which on its group's are needed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    pub(crate) owner: Owner,
+    /// Its place in the frame.
+    pub(crate) ordinal: u32,
+    /// The snapshot that a restart keeps.
+    pub(crate) keep: Option<SnapshotId>,
 }
 
 /// A batch: room for its header, then its records.
@@ -25,14 +33,17 @@ pub(crate) struct Frame {
     /// Where the last whole record ends. An encoder that panics leaves bytes behind it.
     end: usize,
     records: u32,
+    pub(crate) turns: Vec<Turn>,
     /// Room for this frame where it goes.
     room: u64,
 }
 
 impl Frame {
-    /// Writes the header for its place, and pads the frame to where the next one begins.
-    pub(crate) fn seal(&mut self, seed: u32, position: u64, batch: u64) -> &[u8] {
+    /// Writes the header for its place and the oldest segment that is needed, and pads the frame to where the next one
+    /// begins.
+    pub(crate) fn seal(&mut self, seed: u32, position: u64, batch: u64, base: u64) -> &[u8] {
         self.bytes.truncate(self.end);
+        self.bytes[FRAME_BYTES as usize..LEAD_BYTES as usize].copy_from_slice(&base.to_le_bytes());
         let body = &self.bytes[FRAME_BYTES as usize..];
         let header = FrameHeader {
             body_checksum: crc32fast::hash(body),
@@ -64,7 +75,7 @@ impl Batch {
     }
 
     /// Where the next record is put, and where it begins; `room` is what is left of the current segment.
-    pub(crate) fn begin_record(&mut self, room: u64) -> (&mut Vec<u8>, usize) {
+    pub(crate) fn begin_record(&mut self, room: u64, owner: Owner) -> (&mut Vec<u8>, usize) {
         if self.frames.is_empty() {
             self.push(Target::Same, room);
         }
@@ -72,20 +83,25 @@ impl Batch {
         let start = frame.end;
         frame.bytes.truncate(start);
         frame.bytes.extend([0; LENGTH_BYTES as usize]);
+        owner.put(&mut frame.bytes);
         (&mut frame.bytes, start)
     }
 
-    /// Ends the record that begins at `start`, and returns its length.
-    pub(crate) fn end_record(&mut self, start: usize) -> usize {
+    /// Ends the record that begins at `start`.
+    pub(crate) fn end_record(&mut self, start: usize) {
         let frame = self.frames.last_mut().expect("the record began in it");
         let body = start + LENGTH_BYTES as usize;
-        assert!(frame.bytes.len() >= body, "the encoder took away what was not its own");
         let length = frame.bytes.len() - body;
         // A length that does not fit is over the limit, so the record is taken back.
         frame.bytes[start..body].copy_from_slice(&(length as u32).to_le_bytes());
         frame.end = frame.bytes.len();
         frame.records += 1;
-        length
+    }
+
+    /// Notes that what a group needs begins with the last record.
+    pub(crate) fn turn(&mut self, owner: Owner, keep: Option<SnapshotId>) {
+        let frame = self.frames.last_mut().expect("the record is in it");
+        frame.turns.push(Turn { owner, ordinal: frame.records - 1, keep });
     }
 
     /// Whether the last frame is still one that can be written where it goes.
@@ -97,7 +113,7 @@ impl Batch {
     pub(crate) fn has_room_behind(&self, start: usize) -> bool {
         let frame = self.frames.last().expect("the record began in it");
         let (before, record) = (padded(start as u64), (frame.bytes.len() - start) as u64);
-        start > FRAME_BYTES as usize && before + padded(FRAME_BYTES + record) <= frame.room
+        start > LEAD_BYTES as usize && before + padded(LEAD_BYTES + record) <= frame.room
     }
 
     /// Moves the record that begins at `start` to a frame of its own.
@@ -105,9 +121,9 @@ impl Batch {
         let last = self.frames.last_mut().expect("the record began in it");
         let room = match target {
             Target::Same => last.room - padded(start as u64),
-            Target::Rotated { .. } | Target::Restarted { .. } => segment_bytes - HEADER_BYTES,
+            Target::Rotated { .. } => segment_bytes - HEADER_BYTES,
         };
-        if start == FRAME_BYTES as usize {
+        if start == LEAD_BYTES as usize {
             assert!(matches!(last.target, Target::Same), "a new segment has room for any record");
             (last.target, last.room) = (target, room);
             return;
@@ -133,27 +149,9 @@ impl Batch {
         }
     }
 
-    /// Spare segments that the frames were to be written to.
-    pub(crate) fn take_spares(&mut self) -> Vec<String> {
-        let spare = |frame: Frame| match frame.target {
-            Target::Same => None,
-            Target::Rotated { spare } | Target::Restarted { spare, .. } => Some(spare),
-        };
-        self.frames.drain(..).filter_map(spare).collect()
-    }
-
     /// Whether there is anything to write.
     pub(crate) fn is_empty(&self) -> bool {
         self.frames.iter().all(|frame| frame.records == 0)
-    }
-
-    /// Replaces all by one record that restates everything.
-    pub(crate) fn restart(&mut self, record: &[u8], target: Target, segment_bytes: u64) {
-        self.frames.clear();
-        self.push(target, segment_bytes - HEADER_BYTES);
-        let (bytes, start) = self.begin_record(0);
-        bytes.extend_from_slice(record);
-        self.end_record(start);
     }
 
     /// Keeps the buffer of a frame that was written.
@@ -166,7 +164,7 @@ impl Batch {
     fn push(&mut self, target: Target, room: u64) {
         let mut bytes = std::mem::take(&mut self.buffer);
         bytes.clear();
-        bytes.resize(FRAME_BYTES as usize, 0);
-        self.frames.push(Frame { target, end: bytes.len(), bytes, records: 0, room });
+        bytes.resize(LEAD_BYTES as usize, 0);
+        self.frames.push(Frame { target, end: bytes.len(), bytes, records: 0, turns: Vec::new(), room });
     }
 }

@@ -4,7 +4,10 @@ use crc32fast::Hasher;
 
 use crate::options::Identity;
 
-pub(crate) const VERSION: u32 = 1;
+/// The version of marks, of snapshots where there is one group, and once of segments.
+pub(crate) const VERSION_1: u32 = 1;
+/// The version of what says which group it is of.
+pub(crate) const VERSION_2: u32 = 2;
 pub(crate) const SEGMENT_MAGIC: [u8; 8] = *b"qrt-log\0";
 pub(crate) const MARK_MAGIC: [u8; 8] = *b"qrt-mark";
 pub(crate) const SNAPSHOT_MAGIC: [u8; 8] = *b"qrt-snap";
@@ -13,7 +16,13 @@ pub(crate) const SNAPSHOT_MAGIC: [u8; 8] = *b"qrt-snap";
 pub(crate) const HEADER_BYTES: u64 = 4096;
 /// A batch's header.
 pub(crate) const FRAME_BYTES: u64 = 24;
-/// A record's length, before the record.
+/// The oldest segment that is needed, at the beginning of a batch's body.
+pub(crate) const BASE_BYTES: u64 = 8;
+/// Where the first record of a batch begins.
+pub(crate) const LEAD_BYTES: u64 = FRAME_BYTES + BASE_BYTES;
+/// Length of the longest owner.
+pub(crate) const OWNER_BYTES: u64 = 10;
+/// A record's length, owner included, before the record.
 pub(crate) const LENGTH_BYTES: u64 = 4;
 /// Batches begin at multiples of this.
 pub(crate) const ALIGNMENT: u64 = 8;
@@ -31,9 +40,14 @@ pub(crate) enum BadHeader {
 }
 
 /// A file's header: magic, version, their checksum, identity, `fields`, the checksum of it all.
-pub(crate) fn encode_header<const N: usize>(magic: [u8; 8], identity: Identity, fields: [u64; N]) -> Vec<u8> {
+pub(crate) fn encode_header<const N: usize>(
+    magic: [u8; 8],
+    version: u32,
+    identity: Identity,
+    fields: [u64; N],
+) -> Vec<u8> {
     let mut bytes = magic.to_vec();
-    bytes.extend(VERSION.to_le_bytes());
+    bytes.extend(version.to_le_bytes());
     bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
     for field in [identity.cluster, identity.node].iter().chain(&fields) {
         bytes.extend(field.to_le_bytes());
@@ -47,23 +61,18 @@ pub(crate) const fn header_bytes(fields: usize) -> usize {
     8 + 4 + 4 + 16 + 8 * fields + 4
 }
 
-/// Undoes [`encode_header`]. The version is judged before what only this version's layout can tell.
-pub(crate) fn decode_header<const N: usize>(
-    magic: [u8; 8],
-    bytes: &[u8],
-) -> Result<(Identity, [u64; N]), BadHeader> {
-    if bytes.len() < header_bytes(N)
-        || bytes[..8] != magic
-        || u32_at(bytes, 12) != crc32fast::hash(&bytes[..12])
-    {
+/// The version that a header states: what it is judged by before what only that version's layout can tell.
+pub(crate) fn version_of(magic: [u8; 8], bytes: &[u8]) -> Result<u32, BadHeader> {
+    if bytes.len() < 16 || bytes[..8] != magic || u32_at(bytes, 12) != crc32fast::hash(&bytes[..12]) {
         return Err(BadHeader::Damaged);
     }
-    let version = u32_at(bytes, 8);
-    if version != VERSION {
-        return Err(BadHeader::Version(version));
-    }
+    Ok(u32_at(bytes, 8))
+}
+
+/// Undoes [`encode_header`], for a version that was judged.
+pub(crate) fn decode_header<const N: usize>(bytes: &[u8]) -> Result<(Identity, [u64; N]), BadHeader> {
     let end = header_bytes(N) - 4;
-    if u32_at(bytes, end) != crc32fast::hash(&bytes[..end]) {
+    if bytes.len() < end + 4 || u32_at(bytes, end) != crc32fast::hash(&bytes[..end]) {
         return Err(BadHeader::Damaged);
     }
     let identity = Identity { cluster: u64_at(bytes, 16), node: u64_at(bytes, 24) };
@@ -73,10 +82,12 @@ pub(crate) fn decode_header<const N: usize>(
 /// What a segment says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
+    /// Records of version 1 are of group 0.
+    pub(crate) version: u32,
     pub(crate) identity: Identity,
     /// Its place among the segments, as in its file name.
     pub(crate) number: u64,
-    /// The segment that begins with the restart; itself, if it is the one.
+    /// The oldest segment that was needed when it was begun.
     pub(crate) base: u64,
     /// Number of its first batch.
     pub(crate) first_batch: u64,
@@ -88,13 +99,17 @@ pub(crate) const SEGMENT_FIELDS: usize = 4;
 
 impl SegmentHeader {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        encode_header(SEGMENT_MAGIC, self.identity, [self.number, self.base, self.first_batch, self.salt])
+        let fields = [self.number, self.base, self.first_batch, self.salt];
+        encode_header(SEGMENT_MAGIC, self.version, self.identity, fields)
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, BadHeader> {
-        let (identity, [number, base, first_batch, salt]) =
-            decode_header::<SEGMENT_FIELDS>(SEGMENT_MAGIC, bytes)?;
-        Ok(Self { identity, number, base, first_batch, salt })
+        let version = version_of(SEGMENT_MAGIC, bytes)?;
+        if !(VERSION_1..=VERSION_2).contains(&version) {
+            return Err(BadHeader::Version(version));
+        }
+        let (identity, [number, base, first_batch, salt]) = decode_header::<SEGMENT_FIELDS>(bytes)?;
+        Ok(Self { version, identity, number, base, first_batch, salt })
     }
 
     /// What the checksum of a batch begins with, so that it is right in this segment only.
@@ -152,10 +167,71 @@ fn frame_checksum(header: &[u8], seed: u32, position: u64) -> u32 {
     hasher.finalize()
 }
 
-/// Takes the first record off a batch's body; `None` if the body does not begin with a whole record.
-pub(crate) fn split_record(body: &[u8]) -> Option<(&[u8], &[u8])> {
+/// A record in a batch's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry<'b> {
+    pub(crate) owner: Owner,
+    pub(crate) record: &'b [u8],
+}
+
+/// Whose a record is, and whether it restates all before it of its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) group: u64,
+    pub(crate) restart: bool,
+}
+
+impl Owner {
+    /// Seven bits a byte, the lowest first; the lowest of all says whether it is a restart. A set eighth bit says that
+    /// more follow.
+    pub(crate) fn put(self, buffer: &mut Vec<u8>) {
+        let mut low = (self.group as u8 & 0x3F) << 1 | u8::from(self.restart);
+        let mut rest = self.group >> 6;
+        while rest > 0 {
+            buffer.push(low | 0x80);
+            low = rest as u8 & 0x7F;
+            rest >>= 7;
+        }
+        buffer.push(low);
+    }
+
+    /// Undoes [`put`](Self::put): one spelling for each.
+    fn split(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (&first, mut rest) = bytes.split_first()?;
+        let (restart, mut group) = (first & 1 == 1, u64::from(first >> 1 & 0x3F));
+        let (mut last, mut shift) = (first, 6);
+        while last & 0x80 != 0 {
+            (last, rest) = rest.split_first().map(|(next, rest)| (*next, rest))?;
+            let bits = u64::from(last & 0x7F);
+            let is_last_zero = last == 0;
+            if shift >= u64::BITS || bits << shift >> shift != bits || is_last_zero {
+                return None;
+            }
+            group |= bits << shift;
+            shift += 7;
+        }
+        Some((Self { group, restart }, rest))
+    }
+}
+
+/// Takes off a batch's body the oldest segment that it says is needed; version 1 does not say it.
+pub(crate) fn split_base(version: u32, body: &[u8]) -> Option<(Option<u64>, &[u8])> {
+    if version == VERSION_1 {
+        return Some((None, body));
+    }
+    let (base, rest) = body.split_first_chunk()?;
+    Some((Some(u64::from_le_bytes(*base)), rest))
+}
+
+/// Takes the first record off what follows in the body; `None` if that does not begin with a whole record.
+pub(crate) fn split_record(version: u32, body: &[u8]) -> Option<(Entry<'_>, &[u8])> {
     let (length, rest) = body.split_first_chunk()?;
-    rest.split_at_checked(u32::from_le_bytes(*length) as usize)
+    let (bytes, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    let (owner, record) = match version {
+        VERSION_1 => (Owner { group: 0, restart: false }, bytes),
+        _ => Owner::split(bytes)?,
+    };
+    Some((Entry { owner, record }, rest))
 }
 
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {

@@ -1,6 +1,6 @@
 //! A crash-safe record log on files, for every driver that has a file system.
 //!
-//! A machine hands out records that must survive a crash. A driver appends them to a [`Log`], syncs once for all of
+//! Machines hand out records that must survive a crash. A driver appends them to a [`Log`], syncs once for all of
 //! them, and reports them saved; after a crash it restores the machine from [`Log::records`]. Snapshots are kept
 //! beside the log, whether they come in piece by piece or are made here.
 //!
@@ -10,7 +10,8 @@
 //!   durable end is [`Error::Corrupt`];
 //! - a record that was never appended is never read, whatever the bytes are, however often the file was used before;
 //! - after a failed write or sync nothing is written any more ([`Error::Poisoned`]);
-//! - a full disk is told before a record is taken up ([`Error::Full`]), and a restart still has room.
+//! - a full disk is told before a record is taken up ([`Error::Full`]), and restarts still have room;
+//! - many groups share one log and one sync, and the restart of one touches no other.
 //!
 //! What is assumed: a disk writes a sector of 512 bytes at once or not at all, does not change the others, and says
 //! the truth about sync. The format, and what it can and cannot detect, is in `docs/storage.md`.
@@ -27,11 +28,13 @@ mod mark;
 #[doc(hidden)]
 pub mod memory;
 mod names;
+mod needs;
 mod options;
 mod records;
 mod recovery;
 mod sectors;
 mod segment;
+mod shelf;
 mod snapshot;
 mod spares;
 #[cfg(test)]

@@ -4,23 +4,26 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::batch::{Batch, Frame, Target};
+use crate::batch::{Batch, Frame, Target, Turn};
 use crate::error::Error;
 use crate::files::{Directory, Files};
-use crate::format::{HEADER_BYTES, SegmentHeader};
+use crate::format::{HEADER_BYTES, LENGTH_BYTES, Owner, SegmentHeader, VERSION_2};
 use crate::incoming::Incoming;
 use crate::mark::Mark;
-use crate::names::Name;
+use crate::names;
+use crate::needs::Needs;
 use crate::options::{Identity, Options, SnapshotId};
 use crate::records::Records;
 use crate::recovery::{self, Recovered};
 use crate::segment::{Segment, begin_segment};
+use crate::shelf::Shelf;
 use crate::snapshot::{self, SnapshotWriter};
 use crate::spares::{Purpose, Spares};
 
-/// A crash-safe log of records in a directory, with snapshots beside it.
+/// A crash-safe log of the records of many groups in a directory, with snapshots beside it.
 ///
-/// Records are appended to a buffer, and a sync makes them durable with one write. After a write or a sync that failed
+/// Each group's records begin anew with its own restart; a segment goes when no group needs any of it. Where there is
+/// one group, it is 0. Records are appended to a buffer, and a sync makes them durable with one write. After a write or a sync that failed
 /// the log is poisoned: it refuses all further writes, because nobody knows what is on disk until it is opened anew.
 /// What was synced before can still be read.
 ///
@@ -32,14 +35,16 @@ use crate::spares::{Purpose, Spares};
 /// let identity = Identity { cluster: 1, node: 1 };
 /// let (mut log, recovered) = Log::open(directory.path(), identity, options)?;
 /// assert_eq!(recovered.records, 0);
-/// log.append(b"promised")?;
+/// log.append(0, b"promised")?;
+/// log.append(7, b"of another group")?;
+/// log.restart(0, b"all that was promised", None)?;
 /// log.sync()?;
 /// drop(log);
 ///
 /// let (log, recovered) = Log::open(directory.path(), identity, options)?;
-/// assert_eq!(recovered.records, 1);
+/// assert_eq!(recovered.records, 2);
 /// let records = log.records().collect::<Result<Vec<_>, _>>()?;
-/// assert_eq!(records, [b"promised"]);
+/// assert_eq!(records, [(7, b"of another group".to_vec()), (0, b"all that was promised".to_vec())]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Log {
@@ -48,6 +53,10 @@ pub struct Log {
     pub(crate) directory: Arc<dyn Directory>,
     pub(crate) spares: Arc<Spares>,
     pub(crate) mark: Mark,
+    /// The oldest segment that is there.
+    pub(crate) base: u64,
+    pub(crate) needs: Needs,
+    pub(crate) shelf: Arc<Shelf>,
     /// The segment that is written to.
     pub(crate) tail: Segment,
     /// Where in it the next batch begins.
@@ -68,12 +77,12 @@ impl Log {
         recovery::open(Arc::new(Files::open(directory, options.max_bytes)?), identity, options)
     }
 
-    /// Appends a record to the current batch. Nothing is durable before [`sync`](Self::sync).
+    /// Appends a record of a group to the current batch. Nothing is durable before [`sync`](Self::sync).
     ///
     /// Refuses with [`Error::Full`] when there is no room; then nothing changed, and what was appended before can be
     /// synced.
-    pub fn append(&mut self, record: &[u8]) -> Result<(), Error> {
-        self.append_with(|buffer| buffer.extend_from_slice(record))
+    pub fn append(&mut self, group: u64, record: &[u8]) -> Result<(), Error> {
+        self.append_with(group, |buffer| buffer.extend_from_slice(record))
     }
 
     /// Like [`append`](Self::append), for a record that `encode` writes to the end of the buffer it is given.
@@ -81,45 +90,31 @@ impl Log {
     /// # Panics
     ///
     /// If `encode` makes the buffer shorter than it was.
-    pub fn append_with(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> Result<(), Error> {
+    pub fn append_with(&mut self, group: u64, encode: impl FnOnce(&mut Vec<u8>)) -> Result<(), Error> {
         self.assert_sound()?;
-        let (buffer, start) = self.batch.begin_record(self.tail.bytes - self.end);
-        encode(buffer);
-        let bytes = self.batch.end_record(start);
-        let placed = if bytes > self.options.max_record_bytes as usize {
-            Err(Error::TooLong { bytes, limit: self.options.max_record_bytes })
-        } else {
-            self.place_record(start)
-        };
-        if placed.is_err() {
-            self.batch.drop_record(start);
-        }
-        placed
+        self.take_up(Owner { group, restart: false }, None, encode)
     }
 
-    /// Replaces all records by one that restates everything, and all snapshots by `keep`.
+    /// Appends a record that restates everything of its group: all its records before that, and all its snapshots but
+    /// `keep`, are no longer needed.
     ///
-    /// What was appended and not yet synced is dropped. With the next [`sync`](Self::sync) the record becomes durable,
-    /// at the start of a new segment; then the older segments and all snapshots but `keep` are deleted. A crash
-    /// at any point leaves either all of the old or the new. Room for a restart is kept even on a full disk.
-    pub fn restart(&mut self, record: &[u8], keep: Option<SnapshotId>) -> Result<(), Error> {
+    /// They count until the next [`sync`](Self::sync) makes the record durable; then its group's other snapshots are
+    /// deleted, and the segments that no group needs any more. A crash at any point leaves either all of the old or the
+    /// new. Room for a segment of restarts is kept even on a full disk.
+    pub fn restart(&mut self, group: u64, record: &[u8], keep: Option<SnapshotId>) -> Result<(), Error> {
         self.assert_sound()?;
-        if record.len() > self.options.max_record_bytes as usize {
-            return Err(Error::TooLong { bytes: record.len(), limit: self.options.max_record_bytes });
-        }
-        if let Some(of) = keep.filter(|of| !self.incoming.exists(*of)) {
+        if let Some(of) = keep.filter(|of| of.group != group || !self.incoming.exists(*of)) {
             return Err(Error::NoSnapshot(of));
         }
-        let mut spares = self.batch.take_spares();
-        let spare = match spares.pop() {
-            Some(spare) => spare,
-            None => self.spares.take(Purpose::Restart)?,
-        };
-        for unused in spares {
-            self.spares.give_back(unused);
-        }
-        self.batch.restart(record, Target::Restarted { spare, keep }, self.options.segment_bytes);
-        Ok(())
+        self.take_up(Owner { group, restart: true }, keep, |buffer| buffer.extend_from_slice(record))
+    }
+
+    /// Groups that hold the log back: their restart would free its oldest segment. Told once the log is longer than four
+    /// segments and twice what is needed of it; some at a time, and no others before these have restarted, or the log has
+    /// grown by a segment.
+    pub fn laggards(&mut self) -> Vec<u64> {
+        let room = self.options.segment_bytes - HEADER_BYTES;
+        self.needs.laggards(self.tail.header.number, room)
     }
 
     /// Makes durable all that was appended, and all pieces of snapshots; returns the bytes written to the log.
@@ -132,7 +127,7 @@ impl Log {
         synced
     }
 
-    /// The durable records, from the newest restart on.
+    /// The durable records, in the order they were appended: of each group from its newest restart on.
     pub fn records(&self) -> Records<'_> {
         Records::new(self)
     }
@@ -141,8 +136,8 @@ impl Log {
     /// before the records of that sync.
     ///
     /// Pieces come in order. What is there already is not written again; a piece that would leave a gap is refused with
-    /// [`Error::OutOfOrder`]. The first piece of another snapshot replaces one that is not whole, also if there turns out
-    /// to be no room for it.
+    /// [`Error::OutOfOrder`]. The first piece of another snapshot of the same group replaces one that is not whole, also if
+    /// there turns out to be no room for it.
     pub fn snapshot_write(&mut self, of: SnapshotId, offset: u64, bytes: &[u8]) -> Result<(), Error> {
         self.assert_sound()?;
         let written = self.incoming.write(of, offset, bytes, &self.spares);
@@ -162,22 +157,48 @@ impl Log {
         self.incoming.durable_bytes(of)
     }
 
-    /// Begins a snapshot that is made here, on any thread, while the log goes on.
-    pub fn snapshot_writer(&self, term: u64, index: u64) -> Result<SnapshotWriter, Error> {
+    /// Begins a snapshot of a group that is made here, on any thread, while the log goes on.
+    pub fn snapshot_writer(&self, group: u64, term: u64, index: u64) -> Result<SnapshotWriter, Error> {
         self.assert_sound()?;
         let (directory, spares) = (Arc::clone(&self.directory), Arc::clone(&self.spares));
-        SnapshotWriter::create(directory, spares, self.identity, term, index)
+        let of = SnapshotId { group, term, index, size: 0 };
+        SnapshotWriter::create(directory, spares, Arc::clone(&self.shelf), self.identity, of)
+    }
+
+    fn take_up(
+        &mut self,
+        owner: Owner,
+        keep: Option<SnapshotId>,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), Error> {
+        let (buffer, start) = self.batch.begin_record(self.tail.room(self.end), owner);
+        let begin = buffer.len();
+        encode(buffer);
+        assert!(buffer.len() >= begin, "the encoder took away what was not its own");
+        let bytes = buffer.len() - begin;
+        self.batch.end_record(start);
+        let placed = if bytes > self.options.max_record_bytes as usize {
+            Err(Error::TooLong { bytes, limit: self.options.max_record_bytes })
+        } else {
+            self.place_record(start, if owner.restart { Purpose::Restart } else { Purpose::Append })
+        };
+        if placed.is_err() {
+            self.batch.drop_record(start);
+        } else if self.needs.take_up(owner, bytes + LENGTH_BYTES as usize) {
+            self.batch.turn(owner, keep);
+        }
+        placed
     }
 
     /// Puts the record that begins at `start` where there is room for it.
-    fn place_record(&mut self, start: usize) -> Result<(), Error> {
+    fn place_record(&mut self, start: usize, purpose: Purpose) -> Result<(), Error> {
         if self.batch.fits() {
             return Ok(());
         }
         let target = if self.batch.has_room_behind(start) {
             Target::Same
         } else {
-            Target::Rotated { spare: self.spares.take(Purpose::Append)? }
+            Target::Rotated { spare: self.spares.take(purpose)? }
         };
         self.batch.split(start, target, self.options.segment_bytes);
         Ok(())
@@ -200,25 +221,28 @@ impl Log {
 
     /// Makes one frame durable. No frame is written before the one before it is durable: recovery relies on it.
     fn write_frame(&mut self, frame: &mut Frame) -> Result<u64, Error> {
-        let target = std::mem::replace(&mut frame.target, Target::Same);
-        let number = self.tail.header.number + 1;
-        match target {
+        let (target, turns) =
+            (std::mem::replace(&mut frame.target, Target::Same), std::mem::take(&mut frame.turns));
+        let (batch, newest) = (self.next_batch, self.tail.header.number);
+        let number = if matches!(target, Target::Same) { newest } else { newest + 1 };
+        self.needs.begin(&turns, number);
+        // What this frame makes needless is so once it is durable, and it says so itself.
+        let base = self.needs.oldest().unwrap_or(number);
+        let written = match target {
             Target::Same => {
-                let bytes = frame.seal(self.tail.seed, self.end, self.next_batch);
+                let bytes = frame.seal(self.tail.seed, self.end, batch, base);
                 self.tail.file.write_at(bytes, self.end).map_err(|source| self.tail.io(source))?;
                 self.tail.file.sync().map_err(|source| self.tail.io(source))?;
                 let written = bytes.len() as u64;
                 self.end += written;
-                self.next_batch += 1;
-                Ok(written)
+                written
             }
-            Target::Rotated { spare } => self.write_first_frame(frame, &spare, number, self.tail.header.base),
-            Target::Restarted { spare, keep } => {
-                let written = self.write_first_frame(frame, &spare, number, number)?;
-                self.delete_before(number, keep)?;
-                Ok(written)
-            }
-        }
+            Target::Rotated { spare } => self.write_first_frame(frame, &spare, number, base)?,
+        };
+        self.next_batch += 1;
+        self.needs.settle(&turns, batch);
+        self.let_go(base, &turns)?;
+        Ok(written)
     }
 
     fn write_first_frame(
@@ -228,36 +252,34 @@ impl Log {
         number: u64,
         base: u64,
     ) -> Result<u64, Error> {
-        let salt = self.directory.random();
-        let header =
-            SegmentHeader { identity: self.identity, number, base, first_batch: self.next_batch, salt };
-        let bytes = frame.seal(header.seed(), HEADER_BYTES, self.next_batch);
+        let (identity, salt) = (self.identity, self.directory.random());
+        let first_batch = self.next_batch;
+        let header = SegmentHeader { version: VERSION_2, identity, number, base, first_batch, salt };
+        let bytes = frame.seal(header.seed(), HEADER_BYTES, first_batch, base);
         self.tail = begin_segment(&*self.directory, spare, header, bytes)?;
         self.end = HEADER_BYTES + bytes.len() as u64;
-        self.next_batch += 1;
         Ok(self.end)
     }
 
-    /// Deletes what a durable restart made obsolete. The order does not matter: the restart says where to begin.
-    fn delete_before(&mut self, base: u64, keep: Option<SnapshotId>) -> Result<(), Error> {
+    /// Deletes what a durable frame made needless. The order does not matter: the frame says where the log begins.
+    fn let_go(&mut self, base: u64, turns: &[Turn]) -> Result<(), Error> {
         let io = |source| Error::io(self.directory.path(), source);
-        for name in self.directory.list().map_err(io)? {
-            match Name::parse(&name) {
-                Name::Segment(number) if number < base => self.spares.recycle(&name).map_err(io)?,
-                Name::Snapshot(of) if keep != Some(of) => self.directory.remove(&name).map_err(io)?,
-                Name::Partial(of) if keep != Some(of) => self.incoming.remove(of)?,
-                Name::Segment(_)
-                | Name::Snapshot(_)
-                | Name::Partial(_)
-                | Name::Spare(_)
-                | Name::Unfinished
-                | Name::Mark
-                | Name::Reserve
-                | Name::Lock
-                | Name::Other => {}
-            }
+        let is_restarted = turns.iter().any(|turn| turn.owner.restart);
+        for number in self.base..base {
+            self.spares.recycle(&names::segment(number)).map_err(io)?;
         }
-        self.spares.refill();
+        self.base = self.base.max(base);
+        for turn in turns.iter().filter(|turn| turn.owner.restart) {
+            let group = turn.owner.group;
+            for of in self.shelf.of_group(group).into_iter().filter(|of| turn.keep != Some(*of)) {
+                self.directory.remove(&names::snapshot(of)).map_err(io)?;
+                self.shelf.remove(of);
+            }
+            self.incoming.keep_only(group, turn.keep)?;
+        }
+        if is_restarted {
+            self.spares.on_restart();
+        }
         Ok(())
     }
 

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::files::{DataFile, Directory};
-use crate::format::{BadHeader, MARK_MAGIC, decode_header, encode_header, header_bytes};
+use crate::format::{
+    BadHeader, MARK_MAGIC, VERSION_1, decode_header, encode_header, header_bytes, version_of,
+};
 use crate::names;
 use crate::options::Identity;
 
@@ -30,7 +32,11 @@ impl Mark {
         let file = directory.open(names::MARK).map_err(io)?;
         let mut bytes = [0; header_bytes(MARK_FIELDS)];
         let read = file.read_at(&mut bytes, 0).map_err(io)?;
-        let batch = match decode_header::<MARK_FIELDS>(MARK_MAGIC, &bytes[..read]) {
+        let header = version_of(MARK_MAGIC, &bytes[..read]).and_then(|version| match version {
+            VERSION_1 => decode_header::<MARK_FIELDS>(&bytes[..read]),
+            _ => Err(BadHeader::Version(version)),
+        });
+        let batch = match header {
             Ok((found, _)) if found != identity => {
                 return Err(Error::Foreign { file: path, found, expected: identity });
             }
@@ -55,7 +61,7 @@ impl Mark {
 
     /// Vouches for all batches up to `batch`; they must be durable.
     pub(crate) fn write(&self, batch: u64) -> Result<(), Error> {
-        let bytes = encode_header::<MARK_FIELDS>(MARK_MAGIC, self.identity, [batch]);
+        let bytes = encode_header::<MARK_FIELDS>(MARK_MAGIC, VERSION_1, self.identity, [batch]);
         self.file.write_at(&bytes, 0).map_err(|source| Error::io(&self.path, source))
     }
 

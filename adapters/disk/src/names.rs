@@ -67,14 +67,20 @@ pub(crate) fn unfinished(kind: &str, number: u64) -> String {
     format!("{kind}-{number:016x}.unfinished")
 }
 
+/// The first group is not named: so are snapshots where there is one.
 fn stem(of: SnapshotId) -> String {
-    format!("{:016x}-{:016x}-{:016x}", of.term, of.index, of.size)
+    let SnapshotId { group, term, index, size } = of;
+    let snapshot = format!("{term:016x}-{index:016x}-{size:016x}");
+    if group == 0 { snapshot } else { format!("{group:016x}-{snapshot}") }
 }
 
 fn snapshot_id(stem: &str) -> Option<SnapshotId> {
-    let mut numbers = stem.split('-').map(number);
-    let of = SnapshotId { term: numbers.next()??, index: numbers.next()??, size: numbers.next()?? };
-    numbers.next().is_none().then_some(of)
+    let numbers = stem.split('-').map(number).collect::<Option<Vec<_>>>()?;
+    match numbers[..] {
+        [term, index, size] => Some(SnapshotId { group: 0, term, index, size }),
+        [group, term, index, size] if group > 0 => Some(SnapshotId { group, term, index, size }),
+        _ => None,
+    }
 }
 
 fn number(digits: &str) -> Option<u64> {
@@ -89,20 +95,29 @@ mod tests {
 
     #[test]
     fn every_name_is_read_back() {
-        let of = SnapshotId { term: 3, index: u64::MAX, size: 0 };
+        let of = SnapshotId { group: 0, term: 3, index: u64::MAX, size: 0 };
+        let of_another = SnapshotId { group: 5, ..of };
         for (text, name) in [
             (segment(7), Name::Segment(7)),
             (spare(8), Name::Spare(8)),
             (snapshot(of), Name::Snapshot(of)),
             (partial(of), Name::Partial(of)),
+            (snapshot(of_another), Name::Snapshot(of_another)),
             (unfinished("spare", 1), Name::Unfinished),
             (MARK.into(), Name::Mark),
         ] {
             assert_eq!(Name::parse(&text), name);
         }
-        for other in
-            ["1.log", "+000000000000001.log", "000000000000000G.log", "notes.txt", ".log", "a-b-c.snapshot"]
-        {
+        let zero = format!("{:016x}-{}", 0, snapshot(of));
+        for other in [
+            &zero,
+            "1.log",
+            "+000000000000001.log",
+            "000000000000000G.log",
+            "notes.txt",
+            ".log",
+            "a-b-c.snapshot",
+        ] {
             assert_eq!(Name::parse(other), Name::Other, "{other}");
         }
     }

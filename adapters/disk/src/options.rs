@@ -1,7 +1,7 @@
 //! What the caller decides when a log is opened.
 
 use crate::error::Error;
-use crate::format::{FRAME_BYTES, HEADER_BYTES, LENGTH_BYTES, padded};
+use crate::format::{HEADER_BYTES, LEAD_BYTES, LENGTH_BYTES, OWNER_BYTES, padded};
 
 /// Batches up to this size take one write and one sync, however small the records are.
 const USUAL_BATCH_BYTES: u64 = 1 << 20;
@@ -9,8 +9,9 @@ const USUAL_BATCH_BYTES: u64 = 1 << 20;
 /// Sizes and limits of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Size of one segment file, in bytes. Segments are filled with zeros before they are used, and used again when
-    /// a restart has freed them. Two spare ones are made, and up to four kept: an idle log takes three to five times this size.
+    /// Size of one segment file, in bytes. Segments are filled with zeros before they are used, and used again when no
+    /// group needs them any more. Two spare ones are made, and up to four kept: an idle log takes three to five times this
+    /// size.
     pub segment_bytes: u64,
     /// Longest record that [`Log::append`](crate::Log::append) takes, in bytes; a segment must have room for it.
     pub max_record_bytes: u32,
@@ -34,12 +35,16 @@ impl Default for Options {
 impl Options {
     /// Most bytes that one batch takes in a segment, its header and padding included.
     pub(crate) fn max_batch_bytes(&self) -> u64 {
-        let longest = padded(FRAME_BYTES + LENGTH_BYTES + u64::from(self.max_record_bytes));
-        longest.max(USUAL_BATCH_BYTES).min(u64::from(u32::MAX)).min(self.segment_bytes - HEADER_BYTES)
+        self.longest().max(USUAL_BATCH_BYTES).min(u64::from(u32::MAX)).min(self.segment_bytes - HEADER_BYTES)
+    }
+
+    /// Bytes that a batch with the longest record takes.
+    fn longest(&self) -> u64 {
+        padded(LEAD_BYTES + LENGTH_BYTES + OWNER_BYTES + u64::from(self.max_record_bytes))
     }
 
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let longest = padded(FRAME_BYTES + LENGTH_BYTES + u64::from(self.max_record_bytes));
+        let longest = self.longest();
         if longest > u64::from(u32::MAX) {
             return Err(Error::Options("max_record_bytes must be some bytes below 4 GiB"));
         }
@@ -59,9 +64,11 @@ pub struct Identity {
     pub node: u64,
 }
 
-/// Which snapshot: what it covers, and how long it is.
+/// Which snapshot: whose, what it covers, and how long it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SnapshotId {
+    /// The group whose state it is.
+    pub group: u64,
     /// Term of the last entry that the snapshot covers.
     pub term: u64,
     /// Index of the last entry that the snapshot covers.

@@ -3,11 +3,12 @@
 use std::fmt;
 
 use crate::error::Error;
-use crate::format::{HEADER_BYTES, split_record};
+use crate::format::{HEADER_BYTES, split_base, split_record};
 use crate::log::Log;
 use crate::segment::{Found, Segment};
 
-/// The durable records of a log, oldest first, from the newest restart on.
+/// The durable records of a log, each with its group, in the order they were appended: of each group from its newest
+/// restart on.
 ///
 /// One batch is in memory at a time. After an error the iterator ends.
 pub struct Records<'a> {
@@ -18,31 +19,42 @@ pub struct Records<'a> {
     position: u64,
     batch: u64,
     body: Vec<u8>,
-    /// How much of `body` was handed out.
+    /// How much of `body` was looked at, and how many records of it.
     taken: usize,
+    ordinal: u32,
 }
 
 impl<'a> Records<'a> {
     pub(crate) fn new(log: &'a Log) -> Self {
-        let next_segment = log.tail.header.base;
-        Self { log, segment: None, next_segment, position: 0, batch: 0, body: Vec::new(), taken: 0 }
+        let (next_segment, body) = (log.base, Vec::new());
+        Self { log, segment: None, next_segment, position: 0, batch: 0, body, taken: 0, ordinal: 0 }
     }
 
-    fn read_next(&mut self) -> Result<Option<Vec<u8>>, Error> {
-        // At most once for each segment, and once for a batch.
-        while self.taken == self.body.len() {
-            let in_tail = self.next_segment > self.log.tail.header.number;
-            if in_tail && self.position == self.log.end {
-                return Ok(None);
+    fn read_next(&mut self) -> Result<Option<(u64, Vec<u8>)>, Error> {
+        // At most once for each record, each batch and each segment.
+        loop {
+            while self.taken == self.body.len() {
+                let in_tail = self.next_segment > self.log.tail.header.number;
+                if in_tail && self.position == self.log.end {
+                    return Ok(None);
+                }
+                if !self.read_batch()? {
+                    self.open_segment()?;
+                }
             }
-            if !self.read_batch()? {
-                self.open_segment()?;
+            let (version, rest) = (self.version(), &self.body[self.taken..]);
+            let Some((entry, left)) = split_record(version, rest) else { return Err(self.changed()) };
+            let (ordinal, group) = (self.ordinal, entry.owner.group);
+            (self.ordinal, self.taken) = (ordinal + 1, self.body.len() - left.len());
+            // The batch after this one is the next.
+            if self.log.needs.needs(group, self.batch - 1, ordinal) {
+                return Ok(Some((group, entry.record.to_vec())));
             }
         }
-        let rest = &self.body[self.taken..];
-        let Some((record, left)) = split_record(rest) else { return Err(self.changed()) };
-        self.taken = self.body.len() - left.len();
-        Ok(Some(record.to_vec()))
+    }
+
+    fn version(&self) -> u32 {
+        self.segment.as_ref().unwrap_or(&self.log.tail).header.version
     }
 
     fn open_segment(&mut self) -> Result<(), Error> {
@@ -60,9 +72,13 @@ impl<'a> Records<'a> {
     fn read_batch(&mut self) -> Result<bool, Error> {
         let Some(segment) = &self.segment else { return Ok(false) };
         self.body.clear();
-        self.taken = 0;
+        (self.taken, self.ordinal) = (0, 0);
         match segment.read_batch(self.position, self.batch, &mut self.body)? {
             Found::Batch { end, .. } => {
+                let Some((_, rest)) = split_base(segment.header.version, &self.body) else {
+                    return Err(self.changed());
+                };
+                self.taken = self.body.len() - rest.len();
                 self.position = end;
                 self.batch += 1;
                 Ok(true)
@@ -79,7 +95,7 @@ impl<'a> Records<'a> {
 }
 
 impl Iterator for Records<'_> {
-    type Item = Result<Vec<u8>, Error>;
+    type Item = Result<(u64, Vec<u8>), Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let next = self.read_next();

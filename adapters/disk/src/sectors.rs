@@ -3,12 +3,14 @@
 //! A sector is written at once or not at all, so a last sector that is filled up later never loses what it had.
 
 use std::io;
-use std::sync::Arc;
 
 use crc32fast::Hasher;
 
 use crate::files::DataFile;
-use crate::format::{BadHeader, SNAPSHOT_MAGIC, decode_header, encode_header, header_bytes, u32_at};
+use crate::format::{
+    BadHeader, SNAPSHOT_MAGIC, VERSION_1, VERSION_2, decode_header, encode_header, header_bytes, u32_at,
+    version_of,
+};
 use crate::options::{Identity, SnapshotId};
 
 const SECTOR_BYTES: usize = 512;
@@ -16,11 +18,11 @@ const SECTOR_BYTES: usize = 512;
 const DATA_BYTES: usize = SECTOR_BYTES - 8;
 /// Sectors read at once.
 const CHUNK_SECTORS: usize = 128;
-const SNAPSHOT_FIELDS: usize = 3;
+/// Fields of the longest header: that of version 2, which names the group.
+const MOST_FIELDS: usize = 4;
 
 /// The end of a snapshot that is being written.
 pub(crate) struct Sectors {
-    pub(crate) file: Arc<dyn DataFile>,
     seed: u32,
     /// Bytes of the snapshot so far.
     pub(crate) bytes: u64,
@@ -29,18 +31,20 @@ pub(crate) struct Sectors {
 }
 
 impl Sectors {
-    pub(crate) fn new(file: Arc<dyn DataFile>, identity: Identity, term: u64, index: u64) -> Self {
-        Self { file, seed: seed(identity, term, index), bytes: 0, last: Vec::new() }
+    /// The end of one of which there is nothing yet.
+    pub(crate) fn new(identity: Identity, group: u64, term: u64, index: u64) -> Self {
+        Self { seed: seed(identity, group, term, index), bytes: 0, last: Vec::new() }
     }
 
     /// Goes on behind the sectors of the file that are whole.
-    pub(crate) fn resume(file: Arc<dyn DataFile>, identity: Identity, of: SnapshotId) -> io::Result<Self> {
-        let seed = seed(identity, of.term, of.index);
-        let mut whole = Self { file, seed, bytes: 0, last: Vec::new() };
+    pub(crate) fn resume(file: &dyn DataFile, identity: Identity, of: SnapshotId) -> io::Result<Self> {
+        let mut whole = Self::new(identity, of.group, of.term, of.index);
         let mut first = 0;
-        while let Some(sectors) = read_sectors(&*whole.file, first)? {
+        while let Some(sectors) = read_sectors(file, first)? {
             for (at, sector) in sectors.chunks(SECTOR_BYTES).enumerate() {
-                let Some(data) = decode_sector(seed, first + at as u64, sector) else { return Ok(whole) };
+                let Some(data) = decode_sector(whole.seed, first + at as u64, sector) else {
+                    return Ok(whole);
+                };
                 whole.bytes += data.len() as u64;
                 if data.len() < DATA_BYTES {
                     whole.last = data.to_vec();
@@ -52,28 +56,22 @@ impl Sectors {
         Ok(whole)
     }
 
-    /// States whose snapshot it is, and which.
-    pub(crate) fn write_header(&self, identity: Identity, of: SnapshotId) -> io::Result<()> {
-        let header = encode_header(SNAPSHOT_MAGIC, identity, [of.term, of.index, of.size]);
-        self.file.write_at(&header, 0)
-    }
-
     /// Writes again all that there is, and syncs it. A sync may have failed, and then the operating system takes it for
     /// clean although it is not on disk; to sync it without writing it would do nothing.
-    pub(crate) fn rewrite(&self, identity: Identity, of: SnapshotId) -> io::Result<()> {
-        self.write_header(identity, of)?;
+    pub(crate) fn rewrite(&self, file: &dyn DataFile, identity: Identity, of: SnapshotId) -> io::Result<()> {
+        write_header(file, identity, of)?;
         let (mut first, end) = (0, self.bytes.div_ceil(DATA_BYTES as u64));
-        while let Some(mut sectors) = read_sectors(&*self.file, first)?.filter(|_| first < end) {
+        while let Some(mut sectors) = read_sectors(file, first)?.filter(|_| first < end) {
             let whole = (end - first).min(CHUNK_SECTORS as u64) as usize;
             sectors.truncate(whole * SECTOR_BYTES);
-            self.file.write_at(&sectors, position(first))?;
+            file.write_at(&sectors, position(first))?;
             first += CHUNK_SECTORS as u64;
         }
-        self.file.sync()
+        file.sync()
     }
 
     /// Writes `bytes` behind what there is. A failure changes nothing of that.
-    pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn append(&mut self, file: &dyn DataFile, bytes: &[u8]) -> io::Result<()> {
         if bytes.is_empty() {
             return Ok(());
         }
@@ -83,19 +81,43 @@ impl Sectors {
         let sectors = data.chunks(DATA_BYTES).zip(first..);
         let encoded: Vec<u8> =
             sectors.flat_map(|(data, sector)| encode_sector(self.seed, sector, data)).collect();
-        self.file.write_at(&encoded, position(first))?;
+        file.write_at(&encoded, position(first))?;
         self.bytes += bytes.len() as u64;
         self.last = data.split_off(data.len() - data.len() % DATA_BYTES);
         Ok(())
     }
 }
 
+/// States whose snapshot it is, and which. That of the first group does not name it.
+pub(crate) fn write_header(file: &dyn DataFile, identity: Identity, of: SnapshotId) -> io::Result<()> {
+    let SnapshotId { group, term, index, size } = of;
+    let header = match group {
+        0 => encode_header(SNAPSHOT_MAGIC, VERSION_1, identity, [term, index, size]),
+        group => encode_header(SNAPSHOT_MAGIC, VERSION_2, identity, [term, index, size, group]),
+    };
+    file.write_at(&header, 0)
+}
+
 /// Whose snapshot a file holds, and which.
 pub(crate) fn read_header(file: &dyn DataFile) -> io::Result<Result<(Identity, SnapshotId), BadHeader>> {
-    let mut bytes = [0; header_bytes(SNAPSHOT_FIELDS)];
+    let mut bytes = [0; header_bytes(MOST_FIELDS)];
     let read = file.read_at(&mut bytes, 0)?;
-    let header = decode_header::<SNAPSHOT_FIELDS>(SNAPSHOT_MAGIC, &bytes[..read]);
-    Ok(header.map(|(identity, [term, index, size])| (identity, SnapshotId { term, index, size })))
+    Ok(take_header(&bytes[..read]))
+}
+
+fn take_header(bytes: &[u8]) -> Result<(Identity, SnapshotId), BadHeader> {
+    let (identity, [term, index, size], group) = match version_of(SNAPSHOT_MAGIC, bytes)? {
+        VERSION_1 => {
+            let (identity, fields) = decode_header::<3>(bytes)?;
+            (identity, fields, 0)
+        }
+        VERSION_2 => {
+            let (identity, [term, index, size, group]) = decode_header::<MOST_FIELDS>(bytes)?;
+            (identity, [term, index, size], group)
+        }
+        version => return Err(BadHeader::Version(version)),
+    };
+    Ok((identity, SnapshotId { group, term, index, size }))
 }
 
 /// Reads `bytes` bytes at `offset`; or where the sector is that is damaged.
@@ -106,7 +128,7 @@ pub(crate) fn read(
     offset: u64,
     bytes: usize,
 ) -> io::Result<Result<Vec<u8>, u64>> {
-    let seed = seed(identity, of.term, of.index);
+    let seed = seed(identity, of.group, of.term, of.index);
     let (mut first, mut skip) = (offset / DATA_BYTES as u64, (offset % DATA_BYTES as u64) as usize);
     let mut found = Vec::new();
     while found.len() < bytes {
@@ -142,10 +164,13 @@ fn position(sector: u64) -> u64 {
 }
 
 /// What the checksum of a sector begins with, so that it is right in this snapshot only.
-fn seed(identity: Identity, term: u64, index: u64) -> u32 {
+fn seed(identity: Identity, group: u64, term: u64, index: u64) -> u32 {
     let mut hasher = Hasher::new();
     for field in [identity.cluster, identity.node, term, index] {
         hasher.update(&field.to_le_bytes());
+    }
+    if group != 0 {
+        hasher.update(&group.to_le_bytes());
     }
     hasher.finalize()
 }
@@ -176,12 +201,36 @@ fn decode_sector(seed: u32, sector: u64, bytes: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::Directory;
+
+    #[test]
+    fn the_header_of_a_snapshot_has_the_bytes_of_version_1_and_names_another_group_in_version_2() {
+        let disk = crate::memory::MemoryDisk::new();
+        let identity = Identity { cluster: 1, node: 2 };
+        let of = SnapshotId { group: 0, term: 3, index: 4, size: 5 };
+        for (name, of, version, bytes) in [
+            ("one", of, 1, 8 + 4 + 4 + 16 + 24 + 4),
+            ("other", SnapshotId { group: 0x66, ..of }, 2, 8 + 4 + 4 + 16 + 32 + 4),
+        ] {
+            let file = disk.create(name).unwrap();
+            write_header(&*file, identity, of).unwrap();
+            let written = disk.read(name);
+            assert_eq!((u32_at(&written, 8), written.len()), (version, bytes));
+            let fields: Vec<_> = [1, 2, 3, 4, 5, of.group].into_iter().flat_map(u64::to_le_bytes).collect();
+            let end = bytes - 4;
+            assert_eq!((&written[..8], &written[16..end]), (&b"qrt-snap"[..], &fields[..end - 16]));
+            assert_eq!(u32_at(&written, end), crc32fast::hash(&written[..end]));
+            assert_eq!(take_header(&written), Ok((identity, of)));
+        }
+    }
 
     #[test]
     fn the_bytes_of_a_sector_are_those_of_version_1() {
-        let sector = encode_sector(seed(Identity { cluster: 1, node: 2 }, 3, 4), 5, b"piece");
+        let sector = encode_sector(seed(Identity { cluster: 1, node: 2 }, 0, 3, 4), 5, b"piece");
         assert_eq!(&sector[..5], b"piece");
         assert!(sector[5..504].iter().all(|byte| *byte == 0));
         assert_eq!(sector[504..], [5, 0, 0, 0, 0xE9, 0x32, 0x51, 0xED]);
+        let of_another = encode_sector(seed(Identity { cluster: 1, node: 2 }, 6, 3, 4), 5, b"piece");
+        assert_eq!(of_another[504..], [5, 0, 0, 0, 0x5D, 0x57, 0xF6, 0x3D]);
     }
 }

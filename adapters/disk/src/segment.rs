@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::files::{DataFile, Directory};
 use crate::format::{
-    ALIGNMENT, BadHeader, FRAME_BYTES, FrameHeader, HEADER_BYTES, SEGMENT_FIELDS, SegmentHeader,
-    header_bytes, split_record, u64_at,
+    ALIGNMENT, BadHeader, FRAME_BYTES, FrameHeader, HEADER_BYTES, SEGMENT_FIELDS, SegmentHeader, VERSION_2,
+    header_bytes, split_base, split_record, u64_at,
 };
 use crate::names;
 use crate::options::Identity;
@@ -32,7 +32,8 @@ pub(crate) enum Found {
     Batch {
         /// Where the next one begins.
         end: u64,
-        records: u32,
+        /// The oldest segment that is needed once this batch is durable.
+        base: u64,
     },
     /// The header of the batch, but not what it announces.
     Torn {
@@ -80,10 +81,26 @@ impl Segment {
         body.resize(header.body_bytes as usize, 0);
         let read = self.file.read_at(body, position + FRAME_BYTES).map_err(|source| self.io(source))?;
         let whole = read == body.len() && crc32fast::hash(body) == header.body_checksum;
-        if !whole || end > self.bytes || count_records(body) != Some(header.records) {
-            return Ok(Found::Torn { bytes: header.frame_bytes() });
+        let base = self.check_body(body, header.records);
+        match base.filter(|_| whole && end <= self.bytes) {
+            Some(base) => Ok(Found::Batch { end, base }),
+            None => Ok(Found::Torn { bytes: header.frame_bytes() }),
         }
-        Ok(Found::Batch { end, records: header.records })
+    }
+
+    /// The oldest segment that a body says is needed; `None` if it is not made of so many whole records.
+    fn check_body(&self, body: &[u8], records: u32) -> Option<u64> {
+        let version = self.header.version;
+        let (base, mut rest) = split_base(version, body)?;
+        for _ in 0..records {
+            (_, rest) = split_record(version, rest)?;
+        }
+        rest.is_empty().then_some(base.unwrap_or(self.header.base))
+    }
+
+    /// What is left of it behind `end`. A segment of an older version is not gone on with.
+    pub(crate) fn room(&self, end: u64) -> u64 {
+        if self.header.version == VERSION_2 { self.bytes.saturating_sub(end) } else { 0 }
     }
 
     /// Looks from `position` on for the header of a batch that is newer than `batch`.
@@ -122,16 +139,6 @@ impl Segment {
         let read = self.file.read_at(&mut bytes, position).map_err(|source| self.io(source))?;
         Ok(FrameHeader::decode(&bytes[..read], self.seed, position))
     }
-}
-
-/// How many records a body is made of; `None` if it is not made of whole records.
-fn count_records(mut body: &[u8]) -> Option<u32> {
-    let mut records = 0;
-    while !body.is_empty() {
-        (_, body) = split_record(body)?;
-        records += 1;
-    }
-    Some(records)
 }
 
 /// Fills a spare file with a header and, if there is one, a first batch, and gives it its name when both are durable.

@@ -12,6 +12,7 @@ use crate::format::BadHeader;
 use crate::names;
 use crate::options::{Identity, SnapshotId};
 use crate::sectors::{self, Sectors};
+use crate::shelf::Shelf;
 use crate::spares::Spares;
 
 /// Bytes gathered before they are written.
@@ -72,11 +73,13 @@ pub(crate) fn with_reserve<T>(spares: &Spares, mut write: impl FnMut() -> io::Re
 pub struct SnapshotWriter {
     directory: Arc<dyn Directory>,
     spares: Arc<Spares>,
+    shelf: Arc<Shelf>,
     identity: Identity,
-    term: u64,
-    index: u64,
+    /// Its size is known when it is finished.
+    of: SnapshotId,
     /// The name until it is finished.
     name: String,
+    file: Arc<dyn DataFile>,
     sectors: Sectors,
     gathered: Vec<u8>,
 }
@@ -85,15 +88,15 @@ impl SnapshotWriter {
     pub(crate) fn create(
         directory: Arc<dyn Directory>,
         spares: Arc<Spares>,
+        shelf: Arc<Shelf>,
         identity: Identity,
-        term: u64,
-        index: u64,
+        of: SnapshotId,
     ) -> Result<Self, Error> {
         let name = names::unfinished("snapshot", directory.random());
         let file = with_reserve(&spares, || directory.create(&name));
         let file = file.map_err(|source| Error::io(&directory.path().join(&name), source))?;
-        let sectors = Sectors::new(file, identity, term, index);
-        Ok(Self { directory, spares, identity, term, index, name, sectors, gathered: Vec::new() })
+        let sectors = Sectors::new(identity, of.group, of.term, of.index);
+        Ok(Self { directory, spares, shelf, identity, of, name, file, sectors, gathered: Vec::new() })
     }
 
     /// Makes the snapshot durable, under the id that it is read by from then on.
@@ -104,15 +107,16 @@ impl SnapshotWriter {
 
     fn finish_file(&mut self) -> io::Result<SnapshotId> {
         self.flush()?;
-        let of = SnapshotId { term: self.term, index: self.index, size: self.sectors.bytes };
-        with_reserve(&self.spares, || self.sectors.write_header(self.identity, of))?;
-        self.sectors.file.sync()?;
+        let of = SnapshotId { size: self.sectors.bytes, ..self.of };
+        with_reserve(&self.spares, || sectors::write_header(&*self.file, self.identity, of))?;
+        self.file.sync()?;
         let name = names::snapshot(of);
         // A snapshot of the same point is as good, and may be in use.
         if self.directory.open(&name).is_err() {
             self.directory.rename(&self.name, &name)?;
         }
         self.directory.sync()?;
+        self.shelf.add(of);
         Ok(of)
     }
 }
@@ -129,7 +133,7 @@ impl Write for SnapshotWriter {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        with_reserve(&self.spares, || self.sectors.append(&self.gathered))?;
+        with_reserve(&self.spares, || self.sectors.append(&*self.file, &self.gathered))?;
         self.gathered.clear();
         Ok(())
     }
@@ -138,8 +142,9 @@ impl Write for SnapshotWriter {
 impl fmt::Debug for SnapshotWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SnapshotWriter")
-            .field("term", &self.term)
-            .field("index", &self.index)
+            .field("group", &self.of.group)
+            .field("term", &self.of.term)
+            .field("index", &self.of.index)
             .finish_non_exhaustive()
     }
 }

@@ -126,18 +126,9 @@ impl Spares {
         Ok(name.expect("there are more than `keep`"))
     }
 
-    /// Gives back a spare segment that was not used.
-    pub(crate) fn give_back(&self, name: String) {
-        self.lock().ready.push_front(name);
-    }
-
     /// Makes a spare segment of one that is no longer needed, or removes it.
     pub(crate) fn recycle(&self, name: &str) -> io::Result<()> {
         let mut state = self.lock();
-        state.full_since = None;
-        if state.reserve == Reserve::Released {
-            state.reserve = Reserve::Missing;
-        }
         let length = self.directory.open(name)?.len()?;
         if state.ready.len() >= KEPT || length != self.segment_bytes {
             return self.directory.remove(name);
@@ -147,6 +138,17 @@ impl Spares {
         self.directory.rename(name, &spare)?;
         state.ready.push_back(spare);
         Ok(())
+    }
+
+    /// After a restart, which makes room: makes what is missing, the reserve as well.
+    pub(crate) fn on_restart(self: &Arc<Self>) {
+        let mut state = self.lock();
+        state.full_since = None;
+        if state.reserve == Reserve::Released {
+            state.reserve = Reserve::Missing;
+        }
+        drop(state);
+        self.refill();
     }
 
     /// Makes what is missing, beside the log.

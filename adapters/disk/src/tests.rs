@@ -4,6 +4,7 @@ mod crash;
 mod damage;
 mod faults;
 mod format;
+mod groups;
 mod snapshots;
 
 use std::sync::Arc;
@@ -25,6 +26,11 @@ fn open(disk: &Arc<MemoryDisk>) -> Result<(Log, Recovered), Error> {
 }
 
 fn records(log: &Log) -> Vec<Vec<u8>> {
+    all_records(log).into_iter().map(|(_, record)| record).collect()
+}
+
+/// With their groups.
+fn all_records(log: &Log) -> Vec<(u64, Vec<u8>)> {
     log.records().collect::<Result<_, _>>().expect("a log that opens can be read")
 }
 

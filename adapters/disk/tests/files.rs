@@ -20,7 +20,7 @@ fn open(directory: &TempDir) -> Log {
 }
 
 fn records(log: &Log) -> Vec<Vec<u8>> {
-    log.records().map(Result::unwrap).collect()
+    log.records().map(|found| found.unwrap().1).collect()
 }
 
 #[test]
@@ -32,14 +32,14 @@ fn records_survive_many_segments_restarts_and_lives() {
         assert_eq!(records(&log), expected);
         for number in 0..100 {
             let record = vec![life ^ number; usize::from(number) * 10];
-            log.append(&record).unwrap();
+            log.append(0, &record).unwrap();
             expected.push(record);
             if number % 3 == 0 {
                 log.sync().unwrap();
             }
         }
         if life % 2 == 1 {
-            log.restart(&[life], None).unwrap();
+            log.restart(0, &[life], None).unwrap();
             expected = vec![vec![life]];
         }
         log.sync().unwrap();
@@ -56,7 +56,7 @@ fn a_batch_larger_than_a_segment_is_synced_at_once() {
     let mut log = open(&directory);
     let expected: Vec<Vec<u8>> = (0..50).map(|number| vec![number; 4 << 10]).collect();
     for record in &expected {
-        log.append(record).unwrap();
+        log.append(0, record).unwrap();
     }
     log.sync().unwrap();
     assert_eq!(records(&log), expected);
@@ -71,7 +71,7 @@ fn a_second_log_in_the_same_directory_is_refused() {
     let second = Log::open(directory.path(), IDENTITY, SMALL);
     assert!(matches!(second, Err(Error::Locked { .. })));
     // A writer holds the directory as well.
-    let writer = log.snapshot_writer(1, 1).unwrap();
+    let writer = log.snapshot_writer(0, 1, 1).unwrap();
     drop(log);
     assert!(matches!(Log::open(directory.path(), IDENTITY, SMALL), Err(Error::Locked { .. })));
     drop(writer);
@@ -97,7 +97,7 @@ fn a_second_process_is_refused() {
 #[test]
 fn a_directory_of_another_node_or_cluster_is_refused() {
     let directory = tempfile::tempdir().unwrap();
-    open(&directory).append(b"mine").unwrap();
+    open(&directory).append(0, b"mine").unwrap();
     for (other, mark) in [
         (Identity { node: 3, ..IDENTITY }, true),
         (Identity { cluster: 9, ..IDENTITY }, true),
@@ -120,7 +120,7 @@ fn over_the_limit_of_bytes_the_disk_counts_as_full() {
     let (mut log, _) = Log::open(directory.path(), IDENTITY, options).unwrap();
     let mut appended = 0;
     let refused = loop {
-        match log.append(&[7; 2000]) {
+        match log.append(0, &[7; 2000]) {
             Ok(()) => appended += 1,
             Err(error) => break error,
         }
@@ -129,20 +129,20 @@ fn over_the_limit_of_bytes_the_disk_counts_as_full() {
     log.sync().unwrap();
     assert_eq!(records(&log).len(), appended);
 
-    let mut writer = log.snapshot_writer(1, 1).unwrap();
+    let mut writer = log.snapshot_writer(0, 1, 1).unwrap();
     let mut written = 0;
     while writer.write_all(&[1; 1 << 14]).is_ok() {
         written += 1;
         assert!(written < 100, "the limit does not hold");
     }
     drop(writer);
-    log.restart(b"smaller", None).unwrap();
+    log.restart(0, b"smaller", None).unwrap();
     log.sync().unwrap();
-    for _ in 0..20 {
-        log.append(&[8; 2000]).unwrap();
+    for _ in 0..14 {
+        log.append(0, &[8; 2000]).unwrap();
     }
     log.sync().unwrap();
-    assert_eq!(records(&log).len(), 21);
+    assert_eq!(records(&log).len(), 15);
     let files = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len());
     assert!(files.sum::<u64>() <= options.max_bytes);
 }
@@ -156,7 +156,7 @@ fn other_sizes_can_be_chosen_later() {
         let (mut log, _) = Log::open(directory.path(), IDENTITY, options).unwrap();
         for number in 0..40 {
             let record = vec![number; 1500];
-            log.append(&record).unwrap();
+            log.append(0, &record).unwrap();
             expected.push(record);
         }
         log.sync().unwrap();
@@ -180,6 +180,8 @@ fn options_that_cannot_work_are_refused() {
 fn a_log_can_be_handed_to_another_thread() {
     let directory = tempfile::tempdir().unwrap();
     let mut log = open(&directory);
-    std::thread::spawn(move || log.append(b"from there").and_then(|()| log.sync()).unwrap()).join().unwrap();
+    std::thread::spawn(move || log.append(0, b"from there").and_then(|()| log.sync()).unwrap())
+        .join()
+        .unwrap();
     assert_eq!(records(&open(&directory)), [b"from there"]);
 }

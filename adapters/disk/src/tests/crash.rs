@@ -4,44 +4,49 @@ use std::sync::Arc;
 
 use quickcheck::quickcheck;
 
-use super::{open, record, records};
+use super::{all_records, open, record, records};
 use crate::log::Log;
 use crate::memory::{Fault, MemoryDisk, chooser};
 
 /// What a driver did, and what it was told is durable.
 #[derive(Default)]
 struct History {
-    /// All records that were appended; `true` if it was a restart.
-    appended: Vec<(bool, Vec<u8>)>,
+    /// All records that were appended; `true` if it was a restart of its group.
+    appended: Vec<(bool, (u64, Vec<u8>))>,
     durable: usize,
 }
 
 impl History {
     /// What is read back if the log ends after `end` records.
-    fn visible(&self, end: usize) -> Vec<Vec<u8>> {
-        let restart = self.appended[..end].iter().rposition(|(restart, _)| *restart).unwrap_or(0);
-        self.appended[restart..end].iter().map(|(_, record)| record.clone()).collect()
+    fn visible(&self, end: usize) -> Vec<(u64, Vec<u8>)> {
+        let appended = &self.appended[..end];
+        let is_needed = |at: usize, group: u64| {
+            !appended[at + 1..].iter().any(|(restart, (other, _))| *restart && *other == group)
+        };
+        let needed = appended.iter().enumerate().filter(|(at, (_, (group, _)))| is_needed(*at, *group));
+        needed.map(|(_, (_, record))| record.clone()).collect()
     }
 
     /// Everything that is durable, perhaps more, and nothing else.
-    fn allows(&self, found: &[Vec<u8>]) -> bool {
+    fn allows(&self, found: &[(u64, Vec<u8>)]) -> bool {
         (self.durable..=self.appended.len()).any(|end| self.visible(end) == found)
     }
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    Append,
+    Append(u64),
     Sync,
-    Restart,
+    Restart(u64),
 }
 
 impl Step {
     fn of(byte: u8) -> Self {
+        let group = u64::from(byte / 16 % 3);
         match byte % 16 {
-            0 => Self::Restart,
+            0 => Self::Restart(group),
             1..6 => Self::Sync,
-            _ => Self::Append,
+            _ => Self::Append(group),
         }
     }
 }
@@ -51,12 +56,12 @@ fn run(log: &mut Log, steps: &[Step], history: &mut History) {
     for step in steps {
         let record = record(history.appended.len());
         let done = match step {
-            Step::Append => log.append(&record).map(|()| history.appended.push((false, record))),
-            Step::Restart => log.restart(&record, None).map(|()| {
-                // What was not synced is dropped.
-                history.appended.truncate(history.durable);
-                history.appended.push((true, record));
-            }),
+            Step::Append(group) => {
+                log.append(*group, &record).map(|()| history.appended.push((false, (*group, record))))
+            }
+            Step::Restart(group) => {
+                log.restart(*group, &record, None).map(|()| history.appended.push((true, (*group, record))))
+            }
             Step::Sync => log.sync().map(|_| history.durable = history.appended.len()),
         };
         if done.is_err() {
@@ -67,7 +72,7 @@ fn run(log: &mut Log, steps: &[Step], history: &mut History) {
 
 fn assert_recovers(disk: &Arc<MemoryDisk>, history: &mut History, context: &str) -> Log {
     let (log, recovered) = open(disk).unwrap_or_else(|error| panic!("{context}: {error}"));
-    let found = records(&log);
+    let found = all_records(&log);
     assert_eq!(recovered.records, found.len() as u64, "{context}");
     assert!(history.allows(&found), "{context}: found {} of {} records", found.len(), history.appended.len());
     let end = (history.durable..=history.appended.len()).rfind(|end| history.visible(*end) == found);
@@ -93,7 +98,7 @@ fn crash_everywhere(steps: &[Step], seeds: u64) {
             let mut history = History { appended: history.appended.clone(), durable: history.durable };
             let mut log = assert_recovers(&left, &mut history, &context);
             // The log goes on, and another crash does no harm.
-            run(&mut log, &[Step::Append, Step::Sync, Step::Append, Step::Append], &mut history);
+            run(&mut log, &[Step::Append(0), Step::Sync, Step::Append(1), Step::Append(0)], &mut history);
             let again = left.crashed(&mut chooser(seed));
             assert_recovers(&again, &mut history, &context);
         }
@@ -111,12 +116,42 @@ fn a_crash_at_any_point_leaves_what_was_synced() {
 
 #[test]
 fn a_crash_at_any_point_of_a_restart_leaves_the_old_or_the_new() {
-    use Step::{Append, Restart, Sync};
+    use Step::Sync;
+    let (append, restart) = (Step::Append(0), Step::Restart(0));
     let steps = [
-        Append, Append, Append, Append, Sync, Append, Restart, Append, Sync, Append, Append, Append, Sync,
-        Restart, Restart, Sync, Append, Sync,
+        append, append, append, append, Sync, append, restart, append, Sync, append, append, append, Sync,
+        restart, restart, Sync, append, Sync,
     ];
     crash_everywhere(&steps, 12);
+}
+
+#[test]
+fn a_crash_at_any_point_of_a_restart_of_one_group_leaves_all_of_the_others() {
+    use Step::{Append, Restart, Sync};
+    let steps = [
+        Append(1),
+        Append(2),
+        Append(3),
+        Sync,
+        Append(1),
+        Append(1),
+        Restart(1),
+        Append(2),
+        Sync,
+        Append(1),
+        Append(3),
+        Restart(2),
+        Sync,
+        Append(1),
+        Append(2),
+        Restart(3),
+        Append(3),
+        Sync,
+        Restart(1),
+        Append(2),
+        Sync,
+    ];
+    crash_everywhere(&steps, 8);
 }
 
 quickcheck! {
@@ -142,16 +177,16 @@ quickcheck! {
 fn a_torn_tail_is_cut_and_its_length_is_told() {
     let disk = MemoryDisk::new();
     let (mut log, _) = open(&disk).unwrap();
-    log.append(b"synced").unwrap();
+    log.append(0, b"synced").unwrap();
     log.sync().unwrap();
     let synced = disk.copy();
-    log.append(&[9; 1000]).unwrap();
+    log.append(0, &[9; 1000]).unwrap();
     log.sync().unwrap();
     // The first sector of the second batch landed, the others did not, and nobody heard of it.
     let written = disk.read("0000000000000001.log");
     synced.tamper("0000000000000001.log", |bytes| bytes[4096..4608].copy_from_slice(&written[4096..4608]));
     let (log, recovered) = open(&synced).unwrap();
-    assert_eq!(recovered.cut, Some(24 + 4 + 1000 + 4));
+    assert_eq!(recovered.cut, Some(24 + 8 + 4 + 1 + 1000 + 3));
     assert_eq!(records(&log), [b"synced"]);
 }
 
@@ -160,7 +195,7 @@ fn a_process_that_dies_leaves_all_that_was_written() {
     let disk = MemoryDisk::new();
     let (mut log, _) = open(&disk).unwrap();
     for number in 0..20 {
-        log.append(&record(number)).unwrap();
+        log.append(0, &record(number)).unwrap();
         log.sync().unwrap();
     }
     let (log, recovered) = open(&disk.copy()).unwrap();

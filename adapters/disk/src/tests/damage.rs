@@ -17,7 +17,7 @@ fn small_log() -> Arc<MemoryDisk> {
     let disk = MemoryDisk::new();
     let (mut log, _) = open(&disk).unwrap();
     for number in 0..RECORDS {
-        log.append(&record(number)).unwrap();
+        log.append(0, &record(number)).unwrap();
         log.sync().unwrap();
     }
     drop(log);
@@ -88,7 +88,7 @@ fn damage_before_a_newer_batch_is_a_fault_although_the_mark_is_old() {
     let (mut log, _) = open(&disk).unwrap();
     let mark = disk.read(names::MARK);
     for number in [0, 1, 3] {
-        log.append(&record(number)).unwrap();
+        log.append(0, &record(number)).unwrap();
         log.sync().unwrap();
     }
     let crashed = disk.copy();
@@ -114,9 +114,11 @@ fn damage_in_the_first_batch_of_a_segment_is_a_fault_although_there_is_no_mark()
     let disk = MemoryDisk::new();
     let (mut log, _) = open(&disk).unwrap();
     let mark = disk.read(names::MARK);
-    log.append(b"old").unwrap();
-    log.sync().unwrap();
-    log.restart(b"restated", None).unwrap();
+    for _ in 0..2 {
+        log.append(0, &[7; 1000]).unwrap();
+        log.sync().unwrap();
+    }
+    log.restart(0, &[8; 1000], None).unwrap();
     log.sync().unwrap();
     disk.tamper(names::MARK, |bytes| *bytes = mark);
     disk.tamper("0000000000000002.log", |bytes| bytes[4100] ^= 1);
@@ -131,7 +133,7 @@ fn a_record_that_looks_like_a_batch_is_not_taken_for_one() {
     let guess = SegmentHeader { salt: 0, ..log.tail.header };
     let forged = FrameHeader { body_checksum: 0, body_bytes: 0, records: 0, batch: 9 };
     let position = 4096 + 24 + 8;
-    log.append_with(|buffer| {
+    log.append_with(0, |buffer| {
         buffer.extend([0; 4]);
         buffer.extend(forged.encode(guess.seed(), position));
         buffer.extend([1; 900]);
@@ -168,12 +170,12 @@ fn a_write_that_landed_in_the_wrong_place_is_a_fault() {
     let disk = small_log();
     let name = &segments(&disk)[0];
     let bytes = disk.read(name);
-    let second = 4096 + 24 + 4 + record(0).len();
-    assert_eq!(u64_at(&bytes, second + 4 + 16), 2, "the second batch begins here");
+    let second = 4096 + 24 + 8 + 4 + 1 + record(0).len() + 3;
+    assert_eq!(u64_at(&bytes, second + 16), 2, "the second batch begins here");
     // The whole first batch again, where the second one should be; its checksums are right.
     let misplaced = disk.copy();
-    let first = bytes[4096..second + 4].to_vec();
-    misplaced.tamper(name, |bytes| bytes[second + 4..second + 4 + first.len()].copy_from_slice(&first));
+    let first = bytes[4096..second].to_vec();
+    misplaced.tamper(name, |bytes| bytes[second..second + first.len()].copy_from_slice(&first));
     assert!(matches!(judge(&misplaced), Err(Error::Corrupt { .. })));
     // A batch at the right offset of another segment.
     let other = segments(&disk)[1].clone();
@@ -208,10 +210,10 @@ fn records_of_an_old_life_of_a_segment_are_never_read() {
     let (mut log, _) = open(&disk).unwrap();
     for life in 0..12 {
         for number in 0..RECORDS {
-            log.append(&record(number + life)).unwrap();
+            log.append(0, &record(number + life)).unwrap();
             log.sync().unwrap();
         }
-        log.restart(b"again", None).unwrap();
+        log.restart(0, b"again", None).unwrap();
         log.sync().unwrap();
         let (log, recovered) = open(&disk.copy()).unwrap();
         assert_eq!(records(&log), [b"again"]);

@@ -9,7 +9,7 @@ use crate::memory::{MemoryDisk, chooser};
 use crate::names;
 use crate::options::SnapshotId;
 
-const OF: SnapshotId = SnapshotId { term: 2, index: 40, size: 3000 };
+const OF: SnapshotId = SnapshotId { group: 0, term: 2, index: 40, size: 3000 };
 
 fn contents() -> Vec<u8> {
     (0..OF.size).map(|at| (at * 7 + at / 504) as u8).collect()
@@ -136,12 +136,12 @@ fn damage_in_a_whole_snapshot_is_a_fault_and_in_an_unfinished_one_a_shorter_part
 fn a_snapshot_is_made_on_another_thread_while_the_log_goes_on() {
     let disk = MemoryDisk::new();
     let (mut log, _) = open(&disk).unwrap();
-    let mut writer = log.snapshot_writer(OF.term, OF.index).unwrap();
+    let mut writer = log.snapshot_writer(0, OF.term, OF.index).unwrap();
     let made = std::thread::spawn(move || {
         writer.write_all(&contents()).unwrap();
         writer.finish().unwrap()
     });
-    log.append(b"meanwhile").unwrap();
+    log.append(0, b"meanwhile").unwrap();
     log.sync().unwrap();
     assert_eq!(made.join().unwrap(), OF);
     assert_eq!(log.snapshot_read(OF, 1000, 100).unwrap(), contents()[1000..1100]);
@@ -154,7 +154,7 @@ fn a_writer_that_is_dropped_or_dies_leaves_nothing() {
     let disk = MemoryDisk::new();
     let (log, _) = open(&disk).unwrap();
     let files = disk.file_names();
-    let mut writer = log.snapshot_writer(1, 1).unwrap();
+    let mut writer = log.snapshot_writer(0, 1, 1).unwrap();
     writer.write_all(&[1; 100_000]).unwrap();
     let died = disk.copy();
     drop(writer);
@@ -168,14 +168,14 @@ fn a_writer_that_is_dropped_or_dies_leaves_nothing() {
 fn a_durable_restart_deletes_all_snapshots_but_the_one_to_keep() {
     let disk = partial(3000);
     let (mut log, _) = open(&disk).unwrap();
-    let mut writer = log.snapshot_writer(9, 99).unwrap();
+    let mut writer = log.snapshot_writer(0, 9, 99).unwrap();
     writer.write_all(b"newer").unwrap();
     let newer = writer.finish().unwrap();
-    let unfinished = SnapshotId { term: 9, index: 100, size: 10 };
+    let unfinished = SnapshotId { group: 0, term: 9, index: 100, size: 10 };
     log.snapshot_write(unfinished, 0, b"begun").unwrap();
-    let missing = SnapshotId { term: 9, index: 101, size: 1 };
-    assert!(matches!(log.restart(b"state", Some(missing)), Err(Error::NoSnapshot(of)) if of == missing));
-    log.restart(b"state", Some(newer)).unwrap();
+    let missing = SnapshotId { group: 0, term: 9, index: 101, size: 1 };
+    assert!(matches!(log.restart(0, b"state", Some(missing)), Err(Error::NoSnapshot(of)) if of == missing));
+    log.restart(0, b"state", Some(newer)).unwrap();
     assert_eq!(log.snapshot_len(OF), OF.size, "not before the restart is durable");
     log.sync().unwrap();
     assert_eq!([OF, unfinished, newer].map(|of| log.snapshot_len(of)), [0, 0, 5]);

@@ -43,13 +43,13 @@ impl DiskStorage {
 
 impl Storage for DiskStorage {
     fn load(&mut self) -> Result<Contents, StorageError> {
-        let records = self.log.records().collect::<Result<_, _>>()?;
+        let records =
+            self.log.records().map(|found| found.map(|(_, record)| record)).collect::<Result<_, _>>()?;
         Ok(Contents { records, snapshots: std::mem::take(&mut self.found) })
     }
 
     fn append(&mut self, group: GroupId, record: &[u8]) -> Result<(), StorageError> {
-        one_group(group)?;
-        Ok(self.log.append(record)?)
+        Ok(self.log.append(group.get(), record)?)
     }
 
     fn restart(
@@ -58,8 +58,11 @@ impl Storage for DiskStorage {
         record: &[u8],
         keep: Option<SnapshotId>,
     ) -> Result<(), StorageError> {
-        one_group(group)?;
-        Ok(self.log.restart(record, keep.map(to_disk))?)
+        Ok(self.log.restart(group.get(), record, keep.map(to_disk))?)
+    }
+
+    fn laggards(&mut self) -> Vec<GroupId> {
+        self.log.laggards().into_iter().map(GroupId::new).collect()
     }
 
     fn put_piece(&mut self, of: SnapshotId, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
@@ -85,7 +88,7 @@ impl Storage for DiskStorage {
     }
 
     fn begin_snapshot(&mut self, of: SnapshotId) -> Result<SnapshotWriter, StorageError> {
-        let mut writer = self.log.snapshot_writer(of.at.term.get(), of.at.index.get())?;
+        let mut writer = self.log.snapshot_writer(of.group.get(), of.at.term.get(), of.at.index.get())?;
         Ok(Box::new(move |bytes| {
             writer.write_all(bytes).map_err(StorageError::new)?;
             let written = writer.finish()?;
@@ -101,22 +104,15 @@ impl From<Error> for StorageError {
     }
 }
 
-fn one_group(group: GroupId) -> Result<(), StorageError> {
-    if group == GroupId::default() {
-        Ok(())
-    } else {
-        Err(StorageError::new("the log keeps one group so far"))
-    }
-}
-
 const fn to_disk(of: SnapshotId) -> quorate_disk::SnapshotId {
-    let SnapshotId { group: _, at: Position { term, index }, size } = of;
-    quorate_disk::SnapshotId { term: term.get(), index: index.get(), size }
+    let SnapshotId { group, at: Position { term, index }, size } = of;
+    quorate_disk::SnapshotId { group: group.get(), term: term.get(), index: index.get(), size }
 }
 
 const fn from_disk(of: quorate_disk::SnapshotId) -> SnapshotId {
-    let quorate_disk::SnapshotId { term, index, size } = of;
-    SnapshotId::new(Position { term: Term::new(term), index: Index::new(index) }, size)
+    let quorate_disk::SnapshotId { group, term, index, size } = of;
+    let at = Position { term: Term::new(term), index: Index::new(index) };
+    SnapshotId { group: GroupId::new(group), at, size }
 }
 
 impl std::fmt::Debug for DiskStorage {
