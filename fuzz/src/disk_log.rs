@@ -1,4 +1,4 @@
-//! A log on a disk that loses power, fails and rots: what was synced comes back or the log does not open, and nothing
+//! A log of three groups on a disk that loses power, fails and rots: what was synced comes back or the log does not open, and nothing
 //! comes back that was never appended.
 
 mod damage;
@@ -6,7 +6,7 @@ mod history;
 
 use crate::Tape;
 use damage::Damage;
-use history::History;
+use history::{History, Record};
 use quorate_disk::memory::{Fault, MemoryDisk};
 use quorate_disk::{Error, Identity, Log, Options, SnapshotId};
 use std::io::{ErrorKind, Write};
@@ -35,7 +35,7 @@ pub fn run(bytes: &[u8]) {
         match what % 32 {
             0..=20 => {
                 if let Some(log) = &mut log {
-                    use_log(log, &disk, what % 32, &mut tape, &mut history);
+                    use_log(log, &disk, what, &mut tape, &mut history);
                 }
             }
             21 => {
@@ -85,7 +85,7 @@ fn open(disk: &Arc<MemoryDisk>, history: &mut History) -> Log {
     log
 }
 
-fn records(log: &Log) -> Result<Vec<Vec<u8>>, Error> {
+fn records(log: &Log) -> Result<Vec<Record>, Error> {
     log.records().collect()
 }
 
@@ -111,11 +111,12 @@ fn judge(disk: &Arc<MemoryDisk>, once: &MemoryDisk, exact: bool, tape: &mut Tape
 
 /// Does something with a log, which may fail.
 fn use_log(log: &mut Log, disk: &MemoryDisk, what: u8, tape: &mut Tape<'_>, history: &mut History) {
-    match what {
+    let group = u64::from(what / 32 % 3);
+    match what % 32 {
         0..=7 => {
             let record = history.record(usize::from(tape.byte()) * 4);
-            if log.append(&record).is_ok() {
-                history.appended(record);
+            if log.append(group, &record).is_ok() {
+                history.appended((group, record));
             }
         }
         8..=13 => {
@@ -124,12 +125,12 @@ fn use_log(log: &mut Log, disk: &MemoryDisk, what: u8, tape: &mut Tape<'_>, hist
         }
         14 | 15 => {
             let (record, keep) = (history.record(tape.byte().into()), history.whole(tape.byte()));
-            if log.restart(&record, keep).is_ok() {
-                history.restarted(record, keep);
+            if log.restart(group, &record, keep).is_ok() {
+                history.restarted((group, record), keep);
             }
         }
         16 | 17 => {
-            let (of, bytes) = (id(tape), usize::from(tape.byte()) * 3);
+            let (of, bytes) = (id(group, tape), usize::from(tape.byte()) * 3);
             let offset = match tape.byte() {
                 anywhere @ 240.. => u64::from(anywhere) * 8,
                 _ => history.next_piece(of),
@@ -143,8 +144,8 @@ fn use_log(log: &mut Log, disk: &MemoryDisk, what: u8, tape: &mut Tape<'_>, hist
             }
         }
         18 | 19 => {
-            let of = id(tape);
-            let finished = log.snapshot_writer(of.term, of.index).and_then(|mut writer| {
+            let of = id(group, tape);
+            let finished = log.snapshot_writer(group, of.term, of.index).and_then(|mut writer| {
                 let _ = writer.write_all(&history::snapshot(of));
                 writer.finish()
             });
@@ -161,10 +162,11 @@ fn use_log(log: &mut Log, disk: &MemoryDisk, what: u8, tape: &mut Tape<'_>, hist
     }
 }
 
-/// One of a few snapshots.
-fn id(tape: &mut Tape<'_>) -> SnapshotId {
+/// One of a few snapshots of a group.
+fn id(group: u64, tape: &mut Tape<'_>) -> SnapshotId {
     let number = tape.below(6) as u64;
     SnapshotId {
+        group,
         term: 1 + number / 3,
         index: 10 + number,
         size: [1, 600, 504, 1_300, 2_000, 6_000][number as usize],

@@ -1,7 +1,6 @@
 //! What was appended since the last sync, laid out as it will be written.
 
 use crate::format::{FRAME_BYTES, FrameHeader, HEADER_BYTES, LEAD_BYTES, LENGTH_BYTES, Owner, padded};
-use crate::options::SnapshotId;
 
 /// A buffer that grew beyond this is not kept.
 const KEPT_BYTES: usize = 1 << 20;
@@ -21,8 +20,6 @@ pub(crate) struct Turn {
     pub(crate) owner: Owner,
     /// Its place in the frame.
     pub(crate) ordinal: u32,
-    /// The snapshot that a restart keeps.
-    pub(crate) keep: Option<SnapshotId>,
 }
 
 /// A batch: room for its header, then its records.
@@ -99,9 +96,9 @@ impl Batch {
     }
 
     /// Notes that what a group needs begins with the last record.
-    pub(crate) fn turn(&mut self, owner: Owner, keep: Option<SnapshotId>) {
+    pub(crate) fn turn(&mut self, owner: Owner) {
         let frame = self.frames.last_mut().expect("the record is in it");
-        frame.turns.push(Turn { owner, ordinal: frame.records - 1, keep });
+        frame.turns.push(Turn { owner, ordinal: frame.records - 1 });
     }
 
     /// Whether the last frame is still one that can be written where it goes.

@@ -117,12 +117,9 @@ impl Incoming {
         Ok(())
     }
 
-    /// Deletes what comes in of a group, if it is another snapshot than that.
-    pub(crate) fn keep_only(&mut self, group: u64, keep: Option<SnapshotId>) -> Result<(), Error> {
-        match self.partials.get(&group).map(|partial| partial.of) {
-            Some(of) if keep != Some(of) => self.remove(of),
-            Some(_) | None => Ok(()),
-        }
+    /// What comes in of a group.
+    pub(crate) fn of_group(&self, group: u64) -> Option<SnapshotId> {
+        self.partials.get(&group).map(|partial| partial.of)
     }
 
     /// How many files are open.
@@ -155,8 +152,11 @@ impl Incoming {
         self.partials.get(&of.group).filter(|partial| partial.of == of)
     }
 
-    /// Deletes a snapshot that is not whole.
-    fn remove(&mut self, of: SnapshotId) -> Result<(), Error> {
+    /// Deletes a snapshot that is not whole, if it is there.
+    pub(crate) fn remove(&mut self, of: SnapshotId) -> Result<(), Error> {
+        if self.partial(of).is_none() {
+            return Ok(());
+        }
         let name = names::partial(of);
         let removed = self.directory.remove(&name);
         removed.map_err(|source| Error::io(&self.directory.path().join(name), source))?;
@@ -168,7 +168,7 @@ impl Incoming {
 
     /// Begins the file of another snapshot, in place of one of its group that is not whole.
     fn begin(&mut self, of: SnapshotId, spares: &Spares) -> Result<(), Error> {
-        if let Some(other) = self.partials.get(&of.group).map(|partial| partial.of) {
+        if let Some(other) = self.of_group(of.group) {
             self.remove(other)?;
         }
         let name = names::partial(of);

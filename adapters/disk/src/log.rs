@@ -1,5 +1,6 @@
 //! The log: what is appended, and when it is durable.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -64,6 +65,8 @@ pub struct Log {
     pub(crate) next_batch: u64,
     pub(crate) batch: Batch,
     pub(crate) incoming: Incoming,
+    /// Snapshots that go with the next sync, because of restarts.
+    pub(crate) doomed: BTreeSet<SnapshotId>,
     pub(crate) poisoned: bool,
 }
 
@@ -92,21 +95,27 @@ impl Log {
     /// If `encode` makes the buffer shorter than it was.
     pub fn append_with(&mut self, group: u64, encode: impl FnOnce(&mut Vec<u8>)) -> Result<(), Error> {
         self.assert_sound()?;
-        self.take_up(Owner { group, restart: false }, None, encode)
+        self.take_up(Owner { group, restart: false }, encode)
     }
 
     /// Appends a record that restates everything of its group: all its records before that, and all its snapshots but
     /// `keep`, are no longer needed.
     ///
-    /// They count until the next [`sync`](Self::sync) makes the record durable; then its group's other snapshots are
-    /// deleted, and the segments that no group needs any more. A crash at any point leaves either all of the old or the
+    /// They count until the next [`sync`](Self::sync) makes the record durable; then they are deleted: the snapshots that are
+    /// there now, and the segments that no group needs any more. A crash at any point leaves either all of the old or the
     /// new. Room for a segment of restarts is kept even on a full disk.
     pub fn restart(&mut self, group: u64, record: &[u8], keep: Option<SnapshotId>) -> Result<(), Error> {
         self.assert_sound()?;
         if let Some(of) = keep.filter(|of| of.group != group || !self.incoming.exists(*of)) {
             return Err(Error::NoSnapshot(of));
         }
-        self.take_up(Owner { group, restart: true }, keep, |buffer| buffer.extend_from_slice(record))
+        self.take_up(Owner { group, restart: true }, |buffer| buffer.extend_from_slice(record))?;
+        let others = self.shelf.of_group(group).into_iter().chain(self.incoming.of_group(group));
+        self.doomed.extend(others);
+        if let Some(of) = keep {
+            self.doomed.remove(&of);
+        }
+        Ok(())
     }
 
     /// Groups that hold the log back: their restart would free its oldest segment. Told once the log is longer than four
@@ -165,12 +174,7 @@ impl Log {
         SnapshotWriter::create(directory, spares, Arc::clone(&self.shelf), self.identity, of)
     }
 
-    fn take_up(
-        &mut self,
-        owner: Owner,
-        keep: Option<SnapshotId>,
-        encode: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<(), Error> {
+    fn take_up(&mut self, owner: Owner, encode: impl FnOnce(&mut Vec<u8>)) -> Result<(), Error> {
         let (buffer, start) = self.batch.begin_record(self.tail.room(self.end), owner);
         let begin = buffer.len();
         encode(buffer);
@@ -185,7 +189,7 @@ impl Log {
         if placed.is_err() {
             self.batch.drop_record(start);
         } else if self.needs.take_up(owner, bytes + LENGTH_BYTES as usize) {
-            self.batch.turn(owner, keep);
+            self.batch.turn(owner);
         }
         placed
     }
@@ -215,6 +219,7 @@ impl Log {
             written += self.write_frame(&mut frame)?;
             self.batch.reuse(frame);
         }
+        self.drop_doomed()?;
         self.mark.write(self.next_batch - 1)?;
         Ok(written)
     }
@@ -261,24 +266,30 @@ impl Log {
         Ok(self.end)
     }
 
-    /// Deletes what a durable frame made needless. The order does not matter: the frame says where the log begins.
+    /// Deletes the segments that a durable frame made needless. The order does not matter: the frame says where the log
+    /// begins.
     fn let_go(&mut self, base: u64, turns: &[Turn]) -> Result<(), Error> {
-        let io = |source| Error::io(self.directory.path(), source);
-        let is_restarted = turns.iter().any(|turn| turn.owner.restart);
         for number in self.base..base {
-            self.spares.recycle(&names::segment(number)).map_err(io)?;
+            let name = names::segment(number);
+            self.spares.recycle(&name).map_err(|source| Error::io(self.directory.path(), source))?;
         }
         self.base = self.base.max(base);
-        for turn in turns.iter().filter(|turn| turn.owner.restart) {
-            let group = turn.owner.group;
-            for of in self.shelf.of_group(group).into_iter().filter(|of| turn.keep != Some(*of)) {
-                self.directory.remove(&names::snapshot(of)).map_err(io)?;
-                self.shelf.remove(of);
-            }
-            self.incoming.keep_only(group, turn.keep)?;
-        }
-        if is_restarted {
+        if turns.iter().any(|turn| turn.owner.restart) {
             self.spares.on_restart();
+        }
+        Ok(())
+    }
+
+    /// Deletes the snapshots that durable restarts do not keep.
+    fn drop_doomed(&mut self) -> Result<(), Error> {
+        for of in std::mem::take(&mut self.doomed) {
+            if self.shelf.contains(of) {
+                let removed = self.directory.remove(&names::snapshot(of));
+                removed.map_err(|source| Error::io(self.directory.path(), source))?;
+                self.shelf.remove(of);
+            } else {
+                self.incoming.remove(of)?;
+            }
         }
         Ok(())
     }

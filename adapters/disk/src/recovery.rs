@@ -4,7 +4,7 @@
 //! durable if there is a newer one, in this segment or as the start of the next, or if the mark vouches for it. Then it
 //! is a fault. Otherwise it is the write that was in flight: nobody was told of it, and it is cut.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::batch::{Batch, Turn};
@@ -120,6 +120,7 @@ pub(crate) fn open(
         next_batch,
         batch: Batch::new(options.max_batch_bytes()),
         incoming,
+        doomed: BTreeSet::new(),
         poisoned: false,
     };
     Ok((log, recovered))
@@ -228,7 +229,7 @@ fn note_records(extent: &mut Extent, body: &[u8]) {
     let (mut turns, mut ordinal) = (Vec::new(), 0);
     while let Some((entry, left)) = split_record(version, rest) {
         if extent.needs.take_up(entry.owner, rest.len() - left.len()) {
-            turns.push(Turn { owner: entry.owner, ordinal, keep: None });
+            turns.push(Turn { owner: entry.owner, ordinal });
         }
         (rest, ordinal) = (left, ordinal + 1);
     }

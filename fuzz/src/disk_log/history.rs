@@ -1,21 +1,24 @@
 //! What a driver did with a log, and what it was told is durable.
 
 use quorate_disk::{Log, SnapshotId};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A record, with its group.
+pub type Record = (u64, Vec<u8>);
 
 /// The bytes of a snapshot: those of no other.
 pub fn snapshot(of: SnapshotId) -> Vec<u8> {
-    (0..of.size).map(|at| (at * 31 + of.index * 7) as u8).collect()
+    (0..of.size).map(|at| (at * 31 + of.index * 7 + of.group * 13) as u8).collect()
 }
 
 #[derive(Clone, Debug)]
 struct Appended {
-    record: Vec<u8>,
+    record: Record,
     restart: bool,
     keep: Option<SnapshotId>,
 }
 
-/// The snapshot that comes in.
+/// The snapshot of a group that comes in.
 #[derive(Clone, Copy, Debug)]
 struct Partial {
     of: SnapshotId,
@@ -28,10 +31,12 @@ pub struct History {
     appended: Vec<Appended>,
     durable: usize,
     /// Every record that was ever appended, also those that were dropped.
-    ever: BTreeSet<Vec<u8>>,
+    ever: BTreeSet<Record>,
     numbers: u64,
     whole: Vec<SnapshotId>,
-    partial: Option<Partial>,
+    partials: BTreeMap<u64, Partial>,
+    /// Snapshots that go with the next sync.
+    doomed: BTreeSet<SnapshotId>,
     /// A sync failed in this life: nobody knows what of it came to disk.
     failed: bool,
 }
@@ -45,15 +50,19 @@ impl History {
         record
     }
 
-    pub fn appended(&mut self, record: Vec<u8>) {
+    pub fn appended(&mut self, record: Record) {
         self.ever.insert(record.clone());
         self.appended.push(Appended { record, restart: false, keep: None });
     }
 
-    /// What was not synced is dropped.
-    pub fn restarted(&mut self, record: Vec<u8>, keep: Option<SnapshotId>) {
+    /// What there is of its group is not needed from the next sync on.
+    pub fn restarted(&mut self, record: Record, keep: Option<SnapshotId>) {
         self.ever.insert(record.clone());
-        self.appended.truncate(self.durable);
+        let partials = self.partials.values().map(|partial| partial.of);
+        self.doomed.extend(self.whole.iter().copied().chain(partials).filter(|of| of.group == record.0));
+        if let Some(of) = keep {
+            self.doomed.remove(&of);
+        }
         self.appended.push(Appended { record, restart: true, keep });
     }
 
@@ -62,18 +71,16 @@ impl History {
         if self.failed {
             return;
         }
-        if let Some(partial) = &mut self.partial {
+        for partial in self.partials.values_mut() {
             partial.durable = partial.written;
             if partial.durable == partial.of.size {
                 self.whole.push(partial.of);
-                self.partial = None;
             }
         }
-        let synced = &self.appended[self.durable..];
-        if let Some(restart) = synced.iter().rfind(|appended| appended.restart) {
-            self.whole.retain(|of| restart.keep == Some(*of));
-            self.partial = None;
-        }
+        self.partials.retain(|_, partial| partial.durable < partial.of.size);
+        let doomed = std::mem::take(&mut self.doomed);
+        self.whole.retain(|of| !doomed.contains(of));
+        self.partials.retain(|_, partial| !doomed.contains(&partial.of));
         self.durable = self.appended.len();
     }
 
@@ -90,37 +97,45 @@ impl History {
 
     /// Where the next piece of a snapshot begins.
     pub fn next_piece(&self, of: SnapshotId) -> u64 {
-        self.partial.filter(|partial| partial.of == of).map_or(0, |partial| partial.written)
+        self.partial(of).map_or(0, |partial| partial.written)
     }
 
     pub fn placed(&mut self, of: SnapshotId, offset: u64, bytes: u64) {
         if self.whole.contains(&of) {
             return;
         }
-        let known = self.partial.filter(|partial| partial.of == of);
-        let mut partial = known.unwrap_or(Partial { of, written: 0, durable: 0 });
+        let mut partial = self.partial(of).unwrap_or(Partial { of, written: 0, durable: 0 });
         partial.written = partial.written.max(offset + bytes);
-        self.partial = Some(partial);
+        self.partials.insert(of.group, partial);
+    }
+
+    fn partial(&self, of: SnapshotId) -> Option<Partial> {
+        self.partials.get(&of.group).copied().filter(|partial| partial.of == of)
     }
 
     /// The first piece of another snapshot takes the place of one that is not whole, whatever comes of it.
     pub fn not_placed(&mut self, of: SnapshotId) {
-        self.partial.take_if(|partial| partial.of != of);
+        if self.partial(of).is_none() {
+            self.partials.remove(&of.group);
+        }
     }
 
     /// What is read back if the log ends after `end` records.
-    fn visible(&self, end: usize) -> impl Iterator<Item = &Vec<u8>> {
-        let restart = self.appended[..end].iter().rposition(|appended| appended.restart).unwrap_or(0);
-        self.appended[restart..end].iter().map(|appended| &appended.record)
+    fn visible(&self, end: usize) -> impl Iterator<Item = &Record> {
+        let appended = self.appended[..end].iter().enumerate();
+        let mut from = BTreeMap::<u64, usize>::new();
+        from.extend(appended.clone().filter(|(_, of)| of.restart).map(|(at, of)| (of.record.0, at)));
+        let is_needed = move |at: usize, group: u64| from.get(&group).is_none_or(|from| *from <= at);
+        appended.filter(move |(at, of)| is_needed(*at, of.record.0)).map(|(_, of)| &of.record)
     }
 
     /// The longest history that ends at `least` or later and reads so.
-    fn end(&self, found: &[Vec<u8>], least: usize) -> Option<usize> {
+    fn end(&self, found: &[Record], least: usize) -> Option<usize> {
         (least..=self.appended.len()).rfind(|end| self.visible(*end).eq(found))
     }
 
     /// All that is durable, perhaps more, and nothing else. From now on that is what is durable.
-    pub fn recover(&mut self, found: &[Vec<u8>]) {
+    pub fn recover(&mut self, found: &[Record]) {
         let end = self.end(found, self.durable);
         let end = end.unwrap_or_else(|| {
             panic!("{} records of {}, {} of them synced", found.len(), self.appended.len(), self.durable)
@@ -138,32 +153,35 @@ impl History {
         }
         let durable =
             |of: SnapshotId| found.iter().find(|(other, _)| *other == of).map_or(0, |(_, bytes)| *bytes);
-        let restart = self.appended.iter().rfind(|appended| appended.restart);
-        if let Some(of) = restart.and_then(|restart| restart.keep) {
+        let mut kept = BTreeMap::new();
+        kept.extend(self.appended.iter().filter(|of| of.restart).map(|of| (of.record.0, of.keep)));
+        for of in kept.into_values().flatten() {
             assert_eq!(durable(of), of.size, "what the log goes on from is there");
         }
         if !self.failed {
             for of in &self.whole {
                 assert_eq!(durable(*of), of.size, "a snapshot that is whole is there");
             }
-            if let Some(partial) = self.partial {
+            for partial in self.partials.values() {
                 assert!(durable(partial.of) >= partial.durable, "a snapshot keeps what was synced");
             }
         }
         self.failed = false;
         self.whole = found.iter().filter(|(of, bytes)| of.size == *bytes).map(|(of, _)| *of).collect();
-        let partial = found.iter().find(|(of, bytes)| bytes < &of.size);
-        self.partial = partial.map(|&(of, bytes)| Partial { of, written: bytes, durable: bytes });
+        self.doomed.clear();
+        let partials = found.iter().filter(|(of, bytes)| bytes < &of.size);
+        let partial = |&(of, bytes): &(SnapshotId, u64)| Partial { of, written: bytes, durable: bytes };
+        self.partials = partials.map(|found| (found.0.group, partial(found))).collect();
     }
 
     /// What is read in peace is what was synced, unless a sync failed.
-    pub fn assert_synced(&self, found: &[Vec<u8>]) {
+    pub fn assert_synced(&self, found: &[Record]) {
         let least = if self.failed { 0 } else { self.durable };
         assert!(self.end(found, least).is_some(), "what was synced is read");
     }
 
     /// After damage: all that was durable, and nothing that was not appended.
-    pub fn assert_keeps(&self, found: &[Vec<u8>]) {
+    pub fn assert_keeps(&self, found: &[Record]) {
         assert!(
             self.end(found, self.durable).is_some(),
             "cut by damage: {} of {} are left",
@@ -173,12 +191,12 @@ impl History {
     }
 
     /// After damage: what was appended, in order, from a restart on, and up to wherever.
-    pub fn assert_not_invented(&self, found: &[Vec<u8>]) {
+    pub fn assert_not_invented(&self, found: &[Record]) {
         assert!(self.end(found, 0).is_some(), "records that were not appended so");
     }
 
     /// What was appended at some time.
-    pub fn assert_appended(&self, found: &[Vec<u8>]) {
+    pub fn assert_appended(&self, found: &[Record]) {
         assert!(found.iter().all(|record| self.ever.contains(record)), "a record that was not appended");
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::open;
 use crate::error::Error;
+use crate::log::Log;
 use crate::memory::{MemoryDisk, chooser};
 use crate::names;
 use crate::options::SnapshotId;
@@ -162,6 +163,26 @@ fn a_writer_that_is_dropped_or_dies_leaves_nothing() {
     let (_, recovered) = open(&died).unwrap();
     assert_eq!(recovered.snapshots, []);
     assert_eq!(died.file_names(), files);
+}
+
+#[test]
+fn the_last_of_several_restarts_says_what_is_kept_and_none_means_what_comes_later() {
+    let disk = MemoryDisk::new();
+    let (mut log, _) = open(&disk).unwrap();
+    let make = |log: &Log, index| {
+        let mut writer = log.snapshot_writer(0, 1, index).unwrap();
+        writer.write_all(b"state").unwrap();
+        writer.finish().unwrap()
+    };
+    let (one, two) = (make(&log, 1), make(&log, 2));
+    log.restart(0, b"from one", Some(one)).unwrap();
+    log.restart(0, b"from two", Some(two)).unwrap();
+    let later = make(&log, 3);
+    log.sync().unwrap();
+    assert_eq!([one, two, later].map(|of| log.snapshot_len(of)), [0, 5, 5]);
+    log.restart(0, b"from the last", Some(later)).unwrap();
+    log.sync().unwrap();
+    assert_eq!([one, two, later].map(|of| log.snapshot_len(of)), [0, 0, 5]);
 }
 
 #[test]
