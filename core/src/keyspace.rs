@@ -2,7 +2,7 @@
 //!
 //! It promises that all replicas that applied the same entries hold the same items, that a key with a deadline is
 //! gone for every entry that is not before it, and that the fencing token of a key, the index of the entry that
-//! created it, grows with each creation. It assumes what [`Application`] does: that entries come in order, each
+//! created it, grows with each creation. Of transactions that span groups it does its [`Part`], in two steps. It assumes what [`Application`] does: that entries come in order, each
 //! after a `tick` with its time. It leaves out patterns over keys, and any type of value but bytes.
 //!
 //! ```
@@ -30,11 +30,15 @@
 mod blob;
 mod change;
 mod command;
+mod draft;
 mod image;
 mod items;
+mod keys;
 pub mod limits;
 #[cfg(test)]
 mod model;
+mod part;
+mod prepared;
 #[cfg(test)]
 mod tests;
 
@@ -44,16 +48,22 @@ pub use command::{
     Transaction,
 };
 pub use limits::Refused;
+pub use part::{Objection, Part};
 
 use crate::codec::{Full, Malformed, Sink};
+use crate::locks::Mode;
 use crate::{Application, Moment, Timestamp};
-use items::Items;
+use alloc::vec::Vec;
+use change::Editor;
+use items::{Items, Shelf};
 use limits::{ANSWER_BYTES, STATE_BYTES};
+use prepared::Prepared;
 
 /// Items under keys, of no more than `BYTES` altogether; see [`Stats::bytes`].
 #[derive(Clone, Debug, Default)]
 pub struct Keyspace<const BYTES: u64 = STATE_BYTES> {
     items: Items,
+    prepared: Prepared,
 }
 
 impl<const BYTES: u64> Application for Keyspace<BYTES> {
@@ -72,11 +82,22 @@ impl<const BYTES: u64> Application for Keyspace<BYTES> {
         if let Err(refused) = command.check() {
             return Reply::Answer(Answer::Refused(refused));
         }
-        let reply = match command {
-            Command::Change(change) => Reply::Answer(self.change(now, change)),
-            Command::Transaction(transaction) => self.transact(now, transaction),
+        if !self.prepared.is_empty() {
+            command.keys(&mut |key, mode| self.assert_free(key, mode));
+        }
+        let unchanged = match command {
+            Command::Change(_) => true,
+            Command::Transaction(transaction) => self.is_unchanged(transaction),
         };
-        assert!(self.items.stats().bytes <= BYTES, "each change sees to the limit");
+        let mut editor = Editor { items: &mut self.items, limit: BYTES - self.prepared.reserved() };
+        let reply = match command {
+            Command::Change(change) => Reply::Answer(editor.change(now, change)),
+            Command::Transaction(transaction) if unchanged => {
+                Reply::Answers(editor.take(now, &transaction.steps))
+            }
+            Command::Transaction(_) => Reply::Conflict,
+        };
+        self.assert_limit();
         reply
     }
 
@@ -89,65 +110,76 @@ impl<const BYTES: u64> Application for Keyspace<BYTES> {
     }
 
     fn query(&self, now: Timestamp, query: &Query) -> Answer {
+        if !self.prepared.is_empty() {
+            query.keys(&mut |key| self.assert_free(key, Mode::Shared));
+        }
         match query.check() {
-            Ok(()) => capped(self.look_up(now, query), &mut ANSWER_BYTES.clone()),
+            Ok(()) => capped(look_up(&self.items, now, query), &mut ANSWER_BYTES.clone()),
             Err(refused) => Answer::Refused(refused),
         }
     }
 
     fn snapshot(&self, sink: &mut dyn Sink) -> Result<(), Full> {
-        image::put(&self.items, sink)
+        image::put(&self.items, &self.prepared, sink)
     }
 
     fn load(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
-        self.items = image::take(bytes, BYTES)?;
+        (self.items, self.prepared) = image::take(bytes, BYTES)?;
         Ok(())
     }
 }
 
 impl<const BYTES: u64> Keyspace<BYTES> {
-    fn transact(&mut self, now: Moment, transaction: &Transaction) -> Reply {
-        let unchanged = transaction
-            .watched
-            .iter()
-            .all(|(key, modified)| self.items.get(key).map(|item| item.modified) == *modified);
-        if !unchanged {
-            return Reply::Conflict;
-        }
+    /// Whether what a transaction watches is as it was.
+    fn is_unchanged(&self, transaction: &Transaction) -> bool {
+        let modified = |key| self.items.get(key).map(|item| item.modified);
+        transaction.watched.iter().all(|(key, was)| modified(key) == *was)
+    }
+
+    fn assert_free(&self, key: &Blob, mode: Mode) {
+        assert!(!self.prepared.conflicts(key, mode), "what a transaction holds is locked");
+    }
+
+    fn assert_limit(&self) {
+        let bytes = self.items.stats().bytes;
+        assert!(bytes <= BYTES && self.prepared.reserved() <= BYTES - bytes, "each change sees to the limit");
+    }
+}
+
+impl<I: Shelf> Editor<'_, I> {
+    fn take(&mut self, now: Moment, steps: &[Step]) -> Vec<Answer> {
         let mut room = ANSWER_BYTES;
-        let answers = transaction.steps.iter().map(|step| {
+        let answers = steps.iter().map(|step| {
             let answer = match step {
                 Step::Change(change) => self.change(now, change),
-                Step::Query(query) => self.look_up(now.time, query),
+                Step::Query(query) => look_up(self.items, now.time, query),
             };
             capped(answer, &mut room)
         });
-        Reply::Answers(answers.collect())
+        answers.collect()
     }
+}
 
-    fn look_up(&self, now: Timestamp, query: &Query) -> Answer {
-        let get = |key: &Blob| self.items.get(key);
-        let value = |key: &Blob| get(key).map(|item| item.value.clone());
-        match query {
-            Query::Get { key } => Answer::Value(value(key)),
-            Query::GetAll { keys } => Answer::Values(keys.iter().map(value).collect()),
-            Query::Exists { keys } => {
-                let there = keys.iter().filter(|&key| get(key).is_some());
-                Answer::Integer(change::count(there.count()))
-            }
-            Query::Remaining { key } => Answer::Remaining(remaining(now, get(key).map(|item| item.deadline))),
-            Query::Held { key, value } => {
-                let held = get(key).filter(|item| item.value == *value);
-                Answer::Remaining(remaining(now, held.map(|item| item.deadline)))
-            }
-            Query::Revision { key } => Answer::Revision(
-                get(key).map(|item| Revision { created: item.created, modified: item.modified }),
-            ),
-            Query::Fence { key } => {
-                Answer::Fence(get(key).filter(|item| item.fenced).map(|item| item.created))
-            }
-            Query::Stats => Answer::Stats(self.items.stats()),
+fn look_up(items: &impl Shelf, now: Timestamp, query: &Query) -> Answer {
+    let get = |key: &Blob| items.get(key);
+    let value = |key: &Blob| get(key).map(|item| item.value.clone());
+    match query {
+        Query::Get { key } => Answer::Value(value(key)),
+        Query::GetAll { keys } => Answer::Values(keys.iter().map(value).collect()),
+        Query::Exists { keys } => {
+            let there = keys.iter().filter(|&key| get(key).is_some());
+            Answer::Integer(change::count(there.count()))
         }
+        Query::Remaining { key } => Answer::Remaining(remaining(now, get(key).map(|item| item.deadline))),
+        Query::Held { key, value } => {
+            let held = get(key).filter(|item| item.value == *value);
+            Answer::Remaining(remaining(now, held.map(|item| item.deadline)))
+        }
+        Query::Revision { key } => {
+            Answer::Revision(get(key).map(|item| Revision { created: item.created, modified: item.modified }))
+        }
+        Query::Fence { key } => Answer::Fence(get(key).filter(|item| item.fenced).map(|item| item.created)),
+        Query::Stats => Answer::Stats(items.stats()),
     }
 }
 

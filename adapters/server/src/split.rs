@@ -129,7 +129,13 @@ impl<P: Fn(&[u8]) -> GroupId> Drafts<P> {
     }
 
     fn change(&mut self, change: &Change, is_alone: bool) -> Pieces {
+        if let Change::SetAll { items } = change {
+            let keys: Vec<_> = items.iter().map(|(key, _)| key.clone()).collect();
+            let of = |keys: Vec<Blob>| items.iter().filter(|(key, _)| keys.contains(key)).cloned().collect();
+            return self.deal(&keys, is_alone, &|keys| Step::Change(Change::SetAll { items: of(keys) }));
+        }
         let (keys, make): (&[Blob], Make<'_>) = match change {
+            Change::SetAll { .. } => (&[], Box::new(|_| change.clone())),
             Change::Delete { keys } => (keys, Box::new(|keys| Change::Delete { keys })),
             Change::CompareDelete { keys, value } => {
                 (keys, Box::new(|keys| Change::CompareDelete { keys, value: value.clone() }))
@@ -251,6 +257,7 @@ fn keys_of_change(change: &Change) -> Vec<&Blob> {
         | Change::CompareDelete { keys, .. }
         | Change::CompareExpire { keys, .. }
         | Change::CreateAll { keys, .. } => keys.iter().collect(),
+        Change::SetAll { items } => items.iter().map(|(key, _)| key).collect(),
     }
 }
 

@@ -3,6 +3,8 @@
 use super::{Application, Moment, Timestamp};
 use crate::Command;
 use crate::codec::{Full, Malformed, Sink};
+#[cfg(feature = "alloc")]
+use crate::{TxId, locks::Mode, sharded::Transactional};
 use serde::{Deserialize, Serialize};
 
 /// Two applications in one log: each has its own state and its own commands, time passes for both at once.
@@ -108,6 +110,40 @@ impl<A: Application, B: Application> Application for Both<A, B> {
         let (first, second) = states.split_at_checked(length).ok_or(Malformed::Content)?;
         self.first.load(first)?;
         self.second.load(second)
+    }
+}
+
+/// Transactions are the first application's; each command of the second stands by itself, and touches no key.
+#[cfg(feature = "alloc")]
+impl<A: Transactional, B: Application> Transactional for Both<A, B> {
+    type Work = A::Work;
+    type Gain = A::Gain;
+    type Objection = A::Objection;
+
+    fn keys(work: &A::Work, visit: &mut dyn FnMut(&[u8], Mode)) {
+        A::keys(work, visit);
+    }
+
+    fn command_keys(command: &Self::Command, visit: &mut dyn FnMut(&[u8], Mode)) {
+        match command {
+            Either::First(command) => A::command_keys(command, visit),
+            Either::Second(_) => (),
+        }
+    }
+
+    fn query_keys(query: &Self::Query, visit: &mut dyn FnMut(&[u8], Mode)) {
+        match query {
+            Either::First(query) => A::query_keys(query, visit),
+            Either::Second(_) => (),
+        }
+    }
+
+    fn prepare(&mut self, now: Moment, tx: TxId, work: &A::Work) -> Result<A::Gain, A::Objection> {
+        self.first.prepare(now, tx, work)
+    }
+
+    fn finish(&mut self, now: Moment, tx: TxId, work: &A::Work, commit: bool) {
+        self.first.finish(now, tx, work, commit);
     }
 }
 

@@ -1,8 +1,9 @@
 //! What each change does.
 
-use super::items::{Item, cost};
-use super::{Answer, Blob, Change, Condition, Expiry, Extension, Keyspace, Refused};
+use super::items::{Item, Shelf, cost};
+use super::{Answer, Blob, Change, Condition, Expiry, Extension, Refused};
 use crate::{Index, Moment, Timestamp};
+use alloc::collections::BTreeMap;
 use alloc::string::ToString;
 use core::time::Duration;
 
@@ -34,7 +35,14 @@ struct Before {
     fenced: bool,
 }
 
-impl<const BYTES: u64> Keyspace<BYTES> {
+/// Carries changes out.
+pub(super) struct Editor<'i, I> {
+    pub(super) items: &'i mut I,
+    /// The most bytes that they may count.
+    pub(super) limit: u64,
+}
+
+impl<I: Shelf> Editor<'_, I> {
     pub(super) fn change(&mut self, now: Moment, change: &Change) -> Answer {
         let done = match change {
             Change::Set { key, value, condition, expiry, previous } => {
@@ -60,6 +68,7 @@ impl<const BYTES: u64> Keyspace<BYTES> {
                     created => created,
                 }
             }
+            Change::SetAll { items } => self.set_all(now, items),
         };
         done.unwrap_or_else(Answer::Refused)
     }
@@ -98,7 +107,7 @@ impl<const BYTES: u64> Keyspace<BYTES> {
     }
 
     fn delete(&mut self, keys: &[Blob]) -> Answer {
-        Answer::Integer(count(keys.iter().filter_map(|key| self.items.remove(key)).count()))
+        Answer::Integer(count(keys.iter().filter(|key| self.items.remove(key)).count()))
     }
 
     fn add(&mut self, now: Moment, key: &Blob, by: i64) -> Result<Answer, Refused> {
@@ -201,11 +210,27 @@ impl<const BYTES: u64> Keyspace<BYTES> {
         Ok(Answer::Integer(count(keys.len())))
     }
 
+    fn set_all(&mut self, now: Moment, items: &[(Blob, Blob)]) -> Result<Answer, Refused> {
+        // Of a key that comes twice, the last value counts.
+        let last: BTreeMap<_, _> = items.iter().map(|(key, value)| (key, value)).collect();
+        let after: u64 = last.iter().map(|(key, value)| cost(key, value)).sum();
+        let old = |key: &Blob| self.items.get(key).map_or(0, |item| cost(key, &item.value));
+        let before: u64 = last.keys().map(|key| old(key)).sum();
+        self.room(after.saturating_sub(before))?;
+        for (key, value) in last {
+            let before = self.before(key, value);
+            self.put(now, key, value, before, None, before.is_some_and(|before| before.fenced));
+        }
+        Ok(Answer::Done)
+    }
+
     /// Sets when a key that is there is gone; with `None`, now.
     fn reschedule(&mut self, now: Moment, key: &Blob, deadline: Option<Timestamp>) {
         match deadline {
             Some(_) => self.update(now, key, deadline),
-            None => drop(self.items.remove(key)),
+            None => {
+                self.items.remove(key);
+            }
         }
     }
 
@@ -236,13 +261,25 @@ impl<const BYTES: u64> Keyspace<BYTES> {
     ) -> Result<(), Refused> {
         // What shrinks is let through, however full it is.
         self.room(cost(key, value).saturating_sub(before.map_or(0, |before| before.cost)))?;
-        let created = before.map_or(now.index, |before| before.created);
-        let item = Item { value: value.clone(), created, modified: now.index, deadline, fenced };
-        self.items.put(key.clone(), item);
+        self.put(now, key, value, before, deadline, fenced);
         Ok(())
     }
 
+    fn put(
+        &mut self,
+        now: Moment,
+        key: &Blob,
+        value: &Blob,
+        before: Option<Before>,
+        deadline: Option<Timestamp>,
+        fenced: bool,
+    ) {
+        let created = before.map_or(now.index, |before| before.created);
+        let item = Item { value: value.clone(), created, modified: now.index, deadline, fenced };
+        self.items.put(key.clone(), item);
+    }
+
     fn room(&self, added: u64) -> Result<(), Refused> {
-        if self.items.stats().bytes.saturating_add(added) <= BYTES { Ok(()) } else { Err(Refused::Full) }
+        if self.items.stats().bytes.saturating_add(added) <= self.limit { Ok(()) } else { Err(Refused::Full) }
     }
 }

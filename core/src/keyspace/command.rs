@@ -116,6 +116,12 @@ pub enum Change {
         /// From now.
         millis: u64,
     },
+    /// Gives each key a value that lasts until it is removed; of a key that comes twice, the last counts. Answers
+    /// [`Answer::Done`]; if there is no room for all of them, none is set.
+    SetAll {
+        /// Keys, each with its value.
+        items: Vec<(Blob, Blob)>,
+    },
 }
 
 /// When to set.
@@ -280,24 +286,40 @@ impl Command {
     /// # Errors
     /// The limit.
     pub fn check(&self) -> Result<(), Refused> {
-        let mut tally = Tally::default();
         match self {
-            Self::Change(change) => change.count(&mut tally)?,
-            Self::Transaction(transaction) => transaction.count(&mut tally)?,
+            Self::Change(change) => {
+                let mut tally = Tally::default();
+                change.count(&mut tally)?;
+                tally.check()
+            }
+            Self::Transaction(transaction) => transaction.check(),
         }
-        tally.check()
     }
 }
 
 impl crate::Command for Command {
     fn weight(&self) -> usize {
-        let mut tally = Tally::default();
-        // What is beyond a limit weighs at least the limit.
         match self {
-            Self::Change(change) => drop(change.count(&mut tally)),
-            Self::Transaction(transaction) => drop(transaction.count(&mut tally)),
+            Self::Change(change) => {
+                let mut tally = Tally::default();
+                // What is beyond a limit weighs at least the limit.
+                let _ = change.count(&mut tally);
+                tally.bytes()
+            }
+            Self::Transaction(transaction) => transaction.weight(),
         }
-        tally.bytes()
+    }
+}
+
+impl From<Change> for Step {
+    fn from(change: Change) -> Self {
+        Self::Change(change)
+    }
+}
+
+impl From<Query> for Step {
+    fn from(query: Query) -> Self {
+        Self::Query(query)
     }
 }
 
@@ -335,11 +357,25 @@ impl Change {
             Self::CompareDelete { keys, value }
             | Self::CompareExpire { keys, value, .. }
             | Self::CreateAll { keys, value, .. } => tally.keys(keys).and_then(|()| tally.value(value)),
+            Self::SetAll { items } => tally.items(items),
         }
     }
 }
 
 impl Transaction {
+    pub(super) fn check(&self) -> Result<(), Refused> {
+        let mut tally = Tally::default();
+        self.count(&mut tally)?;
+        tally.check()
+    }
+
+    pub(super) fn weight(&self) -> usize {
+        let mut tally = Tally::default();
+        // What is beyond a limit weighs at least the limit.
+        let _ = self.count(&mut tally);
+        tally.bytes()
+    }
+
     fn count(&self, tally: &mut Tally) -> Result<(), Refused> {
         tally.watched(self.watched.len())?;
         tally.steps(self.steps.len())?;

@@ -21,6 +21,9 @@ pub const STATE_BYTES: u64 = 512 * 1024 * 1024;
 /// What an item counts beside its key and its value: about what its place in memory takes.
 pub const ITEM_BYTES: usize = 128;
 
+/// What transactions that span groups may have prepared, all together, counted like the state.
+pub const PREPARED_BYTES: u64 = 64 * 1024 * 1024;
+
 /// Bytes that each key, value and step takes beside its own, at most, in a frame.
 const FRAMING: usize = 12;
 
@@ -45,6 +48,8 @@ pub enum Refused {
     NotAnInteger,
     /// The sum is not an integer of 64 bits.
     Overflow,
+    /// A key is past its end, but a transaction still looks at it. Trying again at once is worth it.
+    Expiring,
 }
 
 impl fmt::Display for Refused {
@@ -59,6 +64,7 @@ impl fmt::Display for Refused {
             Self::Full => f.write_str("the keyspace is full: delete keys, or let some expire"),
             Self::NotAnInteger => f.write_str("value is not an integer or out of range"),
             Self::Overflow => f.write_str("increment or decrement would overflow"),
+            Self::Expiring => f.write_str("a key is just expiring: try again"),
         }
     }
 }
@@ -83,6 +89,11 @@ impl Tally {
     pub(super) fn keys(&mut self, keys: &[Blob]) -> Result<(), Refused> {
         within(keys.len(), KEYS, Refused::TooManyKeys)?;
         keys.iter().try_for_each(|key| self.key(key))
+    }
+
+    pub(super) fn items(&mut self, items: &[(Blob, Blob)]) -> Result<(), Refused> {
+        within(items.len(), KEYS, Refused::TooManyKeys)?;
+        items.iter().try_for_each(|(key, value)| self.key(key).and_then(|()| self.value(value)))
     }
 
     pub(super) fn watched(&mut self, count: usize) -> Result<(), Refused> {

@@ -19,11 +19,23 @@ struct Row {
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Model(Vec<Row>);
+pub(super) struct Model {
+    rows: Vec<Row>,
+    /// What does not expire for now.
+    pub(super) held: Vec<Blob>,
+}
 
 impl Model {
     pub(super) fn tick(&mut self, now: Moment) {
-        self.0.retain(|row| row.deadline.is_none_or(|deadline| deadline > now.time.as_micros()));
+        let Self { rows, held } = self;
+        rows.retain(|row| {
+            held.contains(&row.key) || row.deadline.is_none_or(|deadline| deadline > now.time.as_micros())
+        });
+    }
+
+    /// Whether the key is past its end.
+    pub(super) fn is_late(&self, now: Moment, key: &Blob) -> bool {
+        self.row(key).and_then(|row| row.deadline).is_some_and(|deadline| deadline <= now.time.as_micros())
     }
 
     pub(super) fn apply(&mut self, now: Moment, command: &Command) -> Reply {
@@ -64,24 +76,24 @@ impl Model {
             ),
             Query::Fence { key } => Answer::Fence(self.row(key).and_then(|row| row.fence)),
             Query::Stats => {
-                let bytes = self.0.iter().map(|row| row.key.len() + row.value.len() + limits::ITEM_BYTES);
-                Answer::Stats(Stats { keys: self.0.len() as u64, bytes: bytes.sum::<usize>() as u64 })
+                let bytes = self.rows.iter().map(|row| row.key.len() + row.value.len() + limits::ITEM_BYTES);
+                Answer::Stats(Stats { keys: self.rows.len() as u64, bytes: bytes.sum::<usize>() as u64 })
             }
         }
     }
 
     pub(super) fn deadline(&self) -> Option<u64> {
-        self.0.iter().filter_map(|row| row.deadline).min()
+        self.rows.iter().filter(|row| !self.held.contains(&row.key)).filter_map(|row| row.deadline).min()
     }
 
     fn row(&self, key: &Blob) -> Option<&Row> {
-        self.0.iter().find(|row| row.key == *key)
+        self.rows.iter().find(|row| row.key == *key)
     }
 
     fn remove(&mut self, key: &Blob) -> i64 {
-        let before = self.0.len();
-        self.0.retain(|row| row.key != *key);
-        (before - self.0.len()) as i64
+        let before = self.rows.len();
+        self.rows.retain(|row| row.key != *key);
+        (before - self.rows.len()) as i64
     }
 
     /// Puts a value, and drops it again if its time is already over.
@@ -90,7 +102,7 @@ impl Model {
         let created = old.as_ref().map_or(now.index, |row| row.created);
         let kept = old.filter(|row| row.value == *value).and_then(|row| row.fence);
         self.remove(key);
-        self.0.push(Row {
+        self.rows.push(Row {
             key: key.clone(),
             value: value.clone(),
             created,
@@ -102,7 +114,7 @@ impl Model {
     }
 
     fn touch(&mut self, now: Moment, key: &Blob, deadline: Option<u64>) {
-        for row in self.0.iter_mut().filter(|row| row.key == *key) {
+        for row in self.rows.iter_mut().filter(|row| row.key == *key) {
             (row.modified, row.deadline) = (now.index, deadline);
         }
         self.tick(now);
@@ -183,6 +195,14 @@ impl Model {
                 keys.iter().for_each(|key| self.put(now, key, value, Some(after(*millis)), true));
                 Answer::Integer(keys.len() as i64)
             }
+            Change::SetAll { items } => {
+                for (at, (key, value)) in items.iter().enumerate() {
+                    if items[at + 1..].iter().all(|(later, _)| later != key) {
+                        self.put(now, key, value, None, false);
+                    }
+                }
+                Answer::Done
+            }
             Change::CompareOrCreate { key, value, millis } => {
                 match self.row(key).map(|row| row.value == *value) {
                     Some(true) => self.touch(now, key, Some(after(*millis))),
@@ -237,7 +257,7 @@ fn millis(g: &mut Gen) -> u64 {
 
 impl Arbitrary for Change {
     fn arbitrary(g: &mut Gen) -> Self {
-        match u8::arbitrary(g) % 11 {
+        match u8::arbitrary(g) % 12 {
             0..3 => Self::Set {
                 key: key(g),
                 value: value(g),
@@ -259,7 +279,8 @@ impl Arbitrary for Change {
                 millis: millis(g),
                 extension: one_of(g, &[Extension::Replace, Extension::ReplaceExpiring, Extension::Add]),
             },
-            9 => Self::CreateAll { keys: keys(g), value: value(g), millis: millis(g) },
+            9 => Self::SetAll { items: keys(g).into_iter().map(|key| (key, value(g))).collect() },
+            10 => Self::CreateAll { keys: keys(g), value: value(g), millis: millis(g) },
             _ => Self::CompareOrCreate { key: key(g), value: value(g), millis: millis(g) },
         }
     }
@@ -280,11 +301,8 @@ impl Arbitrary for Query {
     }
 }
 
-impl Arbitrary for Command {
+impl Arbitrary for Transaction {
     fn arbitrary(g: &mut Gen) -> Self {
-        if u8::arbitrary(g) % 4 > 0 {
-            return Self::Change(Change::arbitrary(g));
-        }
         let watched = match bool::arbitrary(g) {
             true => vec![(key(g), one_of(g, &[None, Some(1), Some(2), Some(3)]).map(Index::new))],
             false => vec![],
@@ -293,7 +311,21 @@ impl Arbitrary for Command {
             true => Step::Change(Change::arbitrary(g)),
             false => Step::Query(Query::arbitrary(g)),
         };
-        let steps = (0..u8::arbitrary(g) % 5).map(|_| step(g)).collect();
-        Self::Transaction(Transaction { watched, steps })
+        Self { watched, steps: (0..u8::arbitrary(g) % 5).map(|_| step(g)).collect() }
+    }
+}
+
+impl Arbitrary for Command {
+    fn arbitrary(g: &mut Gen) -> Self {
+        match u8::arbitrary(g) % 4 {
+            0 => Self::Transaction(Transaction::arbitrary(g)),
+            _ => Self::Change(Change::arbitrary(g)),
+        }
+    }
+}
+
+impl Arbitrary for Part {
+    fn arbitrary(g: &mut Gen) -> Self {
+        Self { transaction: Transaction::arbitrary(g), all_met: bool::arbitrary(g) }
     }
 }

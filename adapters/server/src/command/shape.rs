@@ -80,6 +80,7 @@ pub(crate) fn refusal(refused: Refused) -> Value {
         | Refused::AnswerTooLarge
         | Refused::NotAnInteger
         | Refused::Overflow => "ERR",
+        Refused::Expiring => "TRYAGAIN",
     };
     Value::error(format!("{kind} {refused}"))
 }
