@@ -39,6 +39,7 @@ pub mod limits;
 mod model;
 mod part;
 mod prepared;
+mod split;
 #[cfg(test)]
 mod tests;
 
@@ -49,6 +50,7 @@ pub use command::{
 };
 pub use limits::Refused;
 pub use part::{Objection, Part};
+pub use split::{Merge, Split};
 
 use crate::codec::{Full, Malformed, Sink};
 use crate::locks::Mode;

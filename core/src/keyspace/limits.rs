@@ -48,6 +48,8 @@ pub enum Refused {
     NotAnInteger,
     /// The sum is not an integer of 64 bits.
     Overflow,
+    /// A step among others whose outcome depends on keys of several groups.
+    Spans,
     /// A key is past its end, but a transaction still looks at it. Trying again at once is worth it.
     Expiring,
 }
@@ -64,6 +66,9 @@ impl fmt::Display for Refused {
             Self::Full => f.write_str("the keyspace is full: delete keys, or let some expire"),
             Self::NotAnInteger => f.write_str("value is not an integer or out of range"),
             Self::Overflow => f.write_str("increment or decrement would overflow"),
+            Self::Spans => {
+                f.write_str("its keys are in several groups: run it by itself, not in a transaction")
+            }
             Self::Expiring => f.write_str("a key is just expiring: try again"),
         }
     }

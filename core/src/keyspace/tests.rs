@@ -1,4 +1,5 @@
 mod part;
+mod split;
 
 use super::limits::{COMMAND_BYTES, ITEM_BYTES, KEY_BYTES, KEYS, STEPS, VALUE_BYTES};
 use super::model::Model;

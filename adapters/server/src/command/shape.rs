@@ -79,7 +79,8 @@ pub(crate) fn refusal(refused: Refused) -> Value {
         | Refused::CommandTooLarge
         | Refused::AnswerTooLarge
         | Refused::NotAnInteger
-        | Refused::Overflow => "ERR",
+        | Refused::Overflow
+        | Refused::Spans => "ERR",
         Refused::Expiring => "TRYAGAIN",
     };
     Value::error(format!("{kind} {refused}"))
