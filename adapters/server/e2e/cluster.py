@@ -19,7 +19,7 @@ HOST = "127.0.0.1"
 # How long anything may take that should take moments.
 PATIENCE = 20
 # How many groups a cluster has unless it is said.
-GROUPS = 1
+GROUPS = 4
 
 
 def free_ports(count):
@@ -123,6 +123,12 @@ class Cluster:
         """The cluster as a node shows it; `None` if it does not."""
         shown = self.status(node, "-o", "json")
         return json.loads(shown.stdout) if shown.returncode == 0 else None
+
+    def transactions(self):
+        """What `quorate transactions` says, asked of the first node."""
+        command = [self.binary, "transactions", "--connect", f"{HOST}:{self.nodes[0].port}", "-o", "json"]
+        shown = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
+        return json.loads(shown.stdout) if shown.stdout else None
 
     def leader(self, group=0):
         """The node that leads a group, once all that run say so."""

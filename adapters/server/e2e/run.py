@@ -9,8 +9,10 @@ import argparse
 import contextlib
 import pathlib
 import random
+import re
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -27,8 +29,14 @@ from cluster import GROUPS, HOST, PATIENCE, Cluster, Writer, led_by
 LIMIT_SECONDS = 300
 # After the leader was killed, somebody serves writes by then.
 OUTAGE_SECONDS = 2
-# More entries than a node keeps of its log (65,536).
+# More entries than a node keeps of the log of a group (65,536).
 OUTRUN = 70_000
+
+# How long money is transferred.
+BANK_SECONDS = 20
+BANK = pathlib.Path(__file__).parent.parent / "examples" / "bank.py"
+# The digest of the script by which node-redlock takes several locks.
+CREATE_ALL = "96da70f7716f27d278a5218544df37fd8b0a5e4c"
 
 RELEASE = """
 -- a body nobody has seen before, in a layout of its own
@@ -190,6 +198,83 @@ def transactions(claims, one, two):
             equal(pipe.incr("pair:a").execute(), [101])
 
 
+def groups(claims, one, two):
+    """What concerns keys of several groups."""
+    keys = [f"spread:{number}" for number in range(40)]
+    with claims.claim("MSET writes keys of all groups at once, MGET reads them, and DEL and EXISTS count them"):
+        assert one.mset({key: number for number, key in enumerate(keys)})
+        equal(two.mget(keys), [b"%d" % number for number in range(40)])
+        equal([two.exists(*keys), one.delete(*keys[:30]), two.exists(*keys)], [40, 30, 10])
+    with claims.claim("MULTI and EXEC over all groups take effect together and answer in order"):
+        with one.pipeline(transaction=True) as pipe:
+            for key in keys:
+                pipe.incrby(key, 7)
+            replies = pipe.mget(keys).execute()
+        equal(replies[:-1], [7] * 30 + [7 + number for number in range(30, 40)])
+        equal(replies[-1], [b"%d" % reply for reply in replies[:-1]])
+    with claims.claim("EXEC over all groups does nothing when a watched key of one of them was changed"):
+        for changed in keys[:8]:
+            with one.pipeline() as pipe:
+                pipe.watch(*keys)
+                two.set(changed, 0)
+                pipe.multi()
+                for key in keys:
+                    pipe.delete(key)
+                refused(WatchError, pipe.execute)
+        equal(two.exists(*keys), 40)
+    with claims.claim("keys with the same {tag} are in one group: a script may take several of them inside MULTI"):
+        with one.pipeline(transaction=True) as pipe:
+            pipe.evalsha(CREATE_ALL, 2, "{tag}a", "{tag}b", "mine", 1000)
+            equal(pipe.set("elsewhere", 1).execute(), [2, True])
+    with claims.claim("a script takes locks of all groups or none, and inside MULTI is refused with what to do"):
+        equal(two.evalsha(CREATE_ALL, 40, *(f"lock:{key}" for key in keys), "mine", 60_000), 40)
+        equal(one.evalsha(CREATE_ALL, 3, "lock:free", "lock:free:2", "lock:spread:7", "mine", 60_000), 0)
+        equal(one.exists("lock:free", "lock:free:2"), 0)
+        with one.pipeline(transaction=True) as pipe:
+            pipe.evalsha(CREATE_ALL, 40, *keys, "mine", 60_000)
+            reason = refused(ResponseError, pipe.execute)
+        assert "run it by itself" in reason, reason
+    with claims.claim("DBSIZE and INFO count the keys of all groups"):
+        before = one.dbsize()
+        one.mset({f"counted:{number}": 1 for number in range(20)})
+        equal(two.dbsize(), before + 20)
+        equal(one.info()["groups"], GROUPS)
+
+
+def bank(claims, cluster):
+    """Transfers between accounts in different groups, while leaders die."""
+    nodes = ",".join(f"{HOST}:{node.port}" for node in cluster.nodes)
+    command = [sys.executable, str(BANK), nodes, "--seconds", str(BANK_SECONDS)]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    cluster.commands.append(process)
+    equal(process.stdout.readline(), "open\n")
+    end, killed = time.monotonic() + BANK_SECONDS - 4, []
+    with claims.claim("leaders of groups are killed while money is transferred, one after the other") as note:
+        while time.monotonic() < end:
+            time.sleep(random.uniform(0.2, 1))
+            group = random.randrange(GROUPS)
+            leader = cluster.leader(group)
+            time.sleep(random.uniform(0, 0.3))
+            leader.send(signal.SIGKILL)
+            leader.ended()
+            killed.append(f"{leader.number} of group {group}")
+            time.sleep(random.uniform(0.5, 2))
+            leader.start()
+        assert len(killed) > 3, killed
+        note(f"killed {len(killed)} times: {', '.join(killed)}")
+    with claims.claim("every audit found the same sum and no account overdrawn") as note:
+        said, _ = process.communicate(timeout=BANK_SECONDS + 60)
+        note(said.strip())
+        equal(process.returncode, 0)
+        transfers, audits = (int(re.search(rf"(\d+) {what}", said)[1]) for what in ("transfers", "audits"))
+        assert transfers > 100 and audits > 20, said
+    with claims.claim("all transactions come to an end: none is in doubt on any node") as note:
+        start = time.monotonic()
+        cluster.leader()
+        until("nothing is in doubt", lambda: cluster.transactions() == {"transactions": [], "unreachable": []}, PATIENCE)
+        note(f"after {time.monotonic() - start:.2f} s")
+
+
 def protocols(claims, node):
     for protocol in (2, 3):
         with claims.claim(f"RESP{protocol} clients are served"):
@@ -330,11 +415,11 @@ def kill_the_leader(claims, cluster, writers):
 
 
 def outrun(client):
-    """Writes more than a node keeps of its log."""
+    """Writes more than a node keeps of the log of a group."""
     for first in range(0, OUTRUN, 1000):
         with client.pipeline(transaction=False) as pipe:
             for number in range(first, first + 1000):
-                pipe.set(f"outrun:{number % 5000}", number)
+                pipe.set(f"outrun:{{one group}}:{number % 5000}", number)
             pipe.execute()
 
 
@@ -486,6 +571,7 @@ def everything(claims, cluster):
     tokens(claims, cluster.nodes)
     expiry(claims, one, two)
     transactions(claims, one, two)
+    groups(claims, one, two)
     table(claims, one, two)
     lock_command(claims, cluster)
     protocols(claims, cluster.nodes[0])
@@ -499,6 +585,7 @@ def everything(claims, cluster):
     with claims.claim("quorate lock kept the lock through the kill, and its command came to its end"):
         equal((command.communicate(timeout=PATIENCE)[0], command.returncode), ("done\n", 0))
     kill_all(claims, cluster, writers)
+    bank(claims, cluster)
     bad_input(claims, cluster)
     in_peace(claims, cluster)
 

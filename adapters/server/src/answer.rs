@@ -8,12 +8,17 @@ use crate::resp::Value;
 use crate::session::{Apart, Form, Queued};
 use crate::store::{Forced, InDoubt, Settled, Store, Unavailable};
 use futures_util::future::try_join_all;
-use quorate::keyspace::{Answer, Query, Reply, Stats};
+use quorate::keyspace::{Answer, Objection, Part, Query, Refused, Reply, Stats};
 use quorate::raft::{Role, Status};
 use quorate::{GroupId, NodeId, TxId};
+use std::time::Duration;
 
 /// The version that clients that ask for one are told: that of the commands they may send.
 const REDIS_VERSION: &str = "7.0.0";
+
+/// How often a transaction that a key is just expiring for is tried again, and how soon.
+const TRIES: usize = 10;
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Answers a query.
 pub(crate) async fn query<S: Store>(front: &Front<S>, group: GroupId, query: Query, shape: Shape) -> Value {
@@ -26,11 +31,22 @@ pub(crate) async fn query<S: Store>(front: &Front<S>, group: GroupId, query: Que
 /// Carries out what concerns several groups.
 pub(crate) async fn transaction<S: Store>(front: &Front<S>, apart: Apart) -> Value {
     let Apart { parts, merge, form, .. } = apart;
-    let settled = front.store.transact(parts).await.map(|settled| match settled {
-        Settled::Committed(gains) => merge.committed(gains),
+    let settled = settle(front, parts).await.map(|settled| match settled {
+        Settled::Committed(gains) => merge.committed(gains).expect("parts gain what they ask for"),
         Settled::Aborted(objection) => merge.aborted(objection),
     });
     formed(form, settled)
+}
+
+async fn settle<S: Store>(front: &Front<S>, parts: Vec<(GroupId, Part)>) -> Result<Settled, Unavailable> {
+    for _ in 0..TRIES {
+        match front.store.transact(parts.clone()).await? {
+            // Somebody else's transaction keeps a key a little longer than it should live.
+            Settled::Aborted(Objection::Refused(Refused::Expiring)) => tokio::time::sleep(PAUSE).await,
+            settled => return Ok(settled),
+        }
+    }
+    front.store.transact(parts).await
 }
 
 /// Counts the keys of all groups.

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// The first node of `quorate dev`.
 const NODE: &str = "127.0.0.1:7411";
 /// How many groups there are unless it is said.
-const GROUPS: u64 = 1;
+const GROUPS: u64 = 4;
 
 /// A replicated lock service for the clients of the Redis protocol.
 #[derive(Debug, Parser)]
@@ -55,7 +55,7 @@ pub(crate) struct Dev {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=9))]
     pub(crate) nodes: u16,
     /// How many groups keys and locks are spread over. Fixed for the life of the data.
-    #[arg(long, hide = true, default_value_t = GROUPS, value_parser = clap::value_parser!(u64).range(1..=quorate_server::GROUPS))]
+    #[arg(long, default_value_t = GROUPS, value_parser = clap::value_parser!(u64).range(1..=quorate_server::GROUPS))]
     pub(crate) groups: u64,
     /// Where they keep their data.
     #[arg(long, default_value = "quorate-data", value_name = "DIR")]
@@ -83,7 +83,7 @@ pub(crate) struct Serve {
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     pub(crate) cluster_id: u64,
     /// How many groups keys and locks are spread over. Fixed for the life of the cluster, and the same on all its nodes.
-    #[arg(long, hide = true, default_value_t = GROUPS, value_parser = clap::value_parser!(u64).range(1..=quorate_server::GROUPS))]
+    #[arg(long, default_value_t = GROUPS, value_parser = clap::value_parser!(u64).range(1..=quorate_server::GROUPS))]
     pub(crate) groups: u64,
     /// Allows to listen beyond this machine, where anyone who can connect is trusted.
     #[arg(long)]

@@ -114,6 +114,7 @@ static COMMANDS: &[Entry] = &[
     Entry { name: "fence", parts: (2, 2), parse: keys::fence },
     Entry { name: "pttl", parts: (2, 2), parse: keys::pttl },
     Entry { name: "ttl", parts: (2, 2), parse: keys::ttl },
+    Entry { name: "mset", parts: (3, ANY), parse: keys::mset },
     Entry { name: "exists", parts: (2, ANY), parse: keys::exists },
     Entry { name: "mget", parts: (2, ANY), parse: keys::mget },
     Entry { name: "pexpire", parts: (3, 3), parse: keys::pexpire },

@@ -26,7 +26,6 @@ mod scripts;
 mod service;
 mod session;
 mod single;
-mod split;
 mod store;
 mod waits;
 
@@ -38,5 +37,4 @@ pub use replica::{PEERS, Plan, Replica};
 pub use resp::{Protocol, Value};
 pub use service::{LOCKS, SESSIONS, WAITERS};
 pub use single::Single;
-pub use split::{Objection, Part};
 pub use store::{Forced, InDoubt, Settled, Store, Unavailable};

@@ -48,6 +48,11 @@ impl Placement {
         (0..self.count).map(GroupId::new)
     }
 
+    /// The one that has all, if there is but one.
+    pub(crate) fn only(&self) -> Option<GroupId> {
+        (self.count == 1).then(GroupId::default)
+    }
+
     /// How many there are.
     #[must_use]
     pub const fn count(&self) -> u64 {

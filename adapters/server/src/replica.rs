@@ -1,36 +1,43 @@
-//! A store that is replicated: one node of a group.
+//! A store that is replicated: one node of a cluster.
 
 use crate::service::Service;
-use crate::split::Part;
 use crate::store::{Forced, InDoubt, Settled, Store, Unavailable};
 use crate::waits::{self, Waits};
 use quorate::keyspace::limits::COMMAND_BYTES;
-use quorate::keyspace::{Answer, Command, Query, Reply};
+use quorate::keyspace::{Answer, Command, Part, Query, Reply};
 use quorate::lock::{self, Name, SessionId, Wait};
 use quorate::raft::{self, Status};
-use quorate::replicated::{self, Event, Outcome, Replicated, Request, Settings};
+use quorate::replicated::{self, Replicated, Settings};
+use quorate::sharded::{self, Event, Failure, Outcome, Reason, Request, Sharded};
 use quorate::space::Heap;
 use quorate::{Application, ClusterId, Either, GroupId, Index, NodeId, TxId};
-use quorate_tokio::{DiskStorage, Handle, Node, RequestError, StartError, StopReason};
+use quorate_tokio::{Answer as Awaited, DiskStorage, Handle, Node, RequestError, StartError, StopReason};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How many other nodes a group may have.
+/// How many other nodes a cluster may have.
 pub const PEERS: usize = 8;
-/// How many entries of the log a node keeps in memory.
+/// How many entries of the log of a group a node keeps in memory.
 const WINDOW: usize = 65_536;
-/// What they may weigh. A record of the log holds all of them when it is compacted.
+/// What those of all groups may weigh, and those of one at least. A record of a group's log holds all of its own when it is
+/// compacted.
 pub(crate) const WINDOW_BYTES: u64 = 64 << 20;
+const LEAST_WINDOW_BYTES: u64 = 8 << 20;
 /// How many sessions a group has room for: one for each node, and those of nodes that are gone.
 const SESSIONS: usize = 64;
-/// How many commands of a node may be under way.
+/// How many commands of a node may be under way in a group, its steps of transactions counted.
 const UNDER_WAY: usize = 1024;
+/// How many of them are commands of clients.
+const COMMANDS: usize = 768;
+/// How many transactions over several groups a node carries out at a time.
+const TRANSACTIONS: usize = 256;
 
 type Space = Heap<PEERS, WINDOW>;
-type Machine = Replicated<Service, Space, SESSIONS, UNDER_WAY>;
+type Machine = Sharded<Service, Space, SESSIONS, UNDER_WAY>;
+type Group = sharded::Group<Service, Space, SESSIONS, UNDER_WAY>;
 
 /// What a node is started with.
 #[derive(Debug)]
@@ -49,14 +56,29 @@ pub struct Plan {
     pub disk: DiskStorage,
 }
 
-/// One node of a replicated keyspace and lock table. Dropped, it stops as in a crash.
+/// One node of replicated keyspaces and lock tables. Dropped, it stops as in a crash.
 pub struct Replica {
     node: Node<Machine>,
+    /// By group.
+    lines: Arc<[Line]>,
+    transactions: Arc<Semaphore>,
+}
+
+/// Who waits here for something of a group.
+#[derive(Debug)]
+struct Line {
     /// What is beyond waits here, in order, rather than being refused.
     commands: Arc<Semaphore>,
     queries: Arc<Semaphore>,
-    /// Who waits here for a lock.
+    /// Who waits for a lock.
     waits: Arc<Waits>,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        let (commands, queries) = (Semaphore::new(COMMANDS), Semaphore::new(WINDOW - 1));
+        Self { commands: Arc::new(commands), queries: Arc::new(queries), waits: Arc::default() }
+    }
 }
 
 impl fmt::Debug for Replica {
@@ -72,34 +94,24 @@ impl Replica {
     /// What is on disk cannot be used.
     pub async fn start(plan: Plan) -> Result<Self, StartError> {
         let Plan { cluster, id, peers, groups, listener, disk } = plan;
-        let cluster = among(cluster, groups);
         let voters: Vec<_> = peers.keys().copied().collect();
         let raft = raft::Config {
             // A message takes the largest command whole.
             append_bytes: COMMAND_BYTES + (64 << 10),
             inflight_bytes: 4 << 20,
             record_bytes: 4 << 20,
-            window_bytes: WINDOW_BYTES,
+            window_bytes: (WINDOW_BYTES / groups).max(LEAST_WINDOW_BYTES),
             ..raft::Config::new(id, &voters)
         };
-        let waits = Arc::new(Waits::default());
-        let told = Arc::clone(&waits);
-        let node = Node::builder(cluster, id, Settings::of(raft)).peers(peers).listener(listener);
-        let node = node.observe(move |event| match event {
-            Event::Notice(Either::Second(notice)) => told.tell(&notice),
-            Event::Notice(Either::First(never)) => match never {},
-            Event::Loaded { .. } => told.look_again(),
-            Event::Ended { .. }
-            | Event::Status(_)
-            | Event::Snapshot { .. }
-            | Event::Load { .. }
-            | Event::Read { .. } => {}
-        });
+        let settings = sharded::spread(groups, &Settings::of(raft));
+        let lines: Arc<[_]> = (0..groups).map(|_| Line::default()).collect();
+        let told = Arc::clone(&lines);
+        let node = Node::builder(among(cluster, groups), id, settings).peers(peers).listener(listener);
+        let node = node.observe(move |event| tell(&told, event));
         Ok(Self {
-            waits,
             node: node.start(disk).await?,
-            commands: Arc::new(Semaphore::new(UNDER_WAY - 1)),
-            queries: Arc::new(Semaphore::new(WINDOW - 1)),
+            lines,
+            transactions: Arc::new(Semaphore::new(TRANSACTIONS)),
         })
     }
 
@@ -116,6 +128,47 @@ impl Replica {
     fn handle(&self) -> &Handle<Machine> {
         self.node.handle()
     }
+
+    fn line(&self, group: GroupId) -> &Line {
+        &self.lines[place(group)]
+    }
+}
+
+fn place(group: GroupId) -> usize {
+    usize::try_from(group.get()).unwrap_or(usize::MAX)
+}
+
+/// The cluster's number as its nodes tell it to each other: nodes that do not agree on how many groups there are do not
+/// talk.
+const fn among(cluster: ClusterId, groups: u64) -> ClusterId {
+    ClusterId::new(cluster.get() ^ (groups << 48))
+}
+
+/// Passes on what ends no request.
+fn tell(lines: &[Line], event: Event<'_, Service, Space, SESSIONS, UNDER_WAY>) {
+    let waits = |group| lines.get(place(group)).map(|line| &*line.waits);
+    match event {
+        Event::Notice { group, notice: Either::Second(notice) } => {
+            waits(group).into_iter().for_each(|waits| waits.tell(&notice));
+        }
+        Event::Notice { notice: Either::First(never), .. } => match never {},
+        Event::Contradicted { group, tx, forced } => {
+            let (forced, decided) = if forced { ("commit", "abort") } else { ("abort", "commit") };
+            tracing::error!(%tx, %group, forced, decided, "a transaction takes effect in part");
+        }
+        Event::InGroup(event) => match event.inner {
+            replicated::Event::Loaded { .. } => {
+                waits(event.group).into_iter().for_each(Waits::look_again);
+            }
+            replicated::Event::Ended { .. }
+            | replicated::Event::Notice(_)
+            | replicated::Event::Status(_)
+            | replicated::Event::Snapshot { .. }
+            | replicated::Event::Load { .. }
+            | replicated::Event::Read { .. } => {}
+        },
+        Event::Ended { .. } => {}
+    }
 }
 
 type Asked = <Service as Application>::Command;
@@ -125,106 +178,145 @@ impl Replica {
     /// Hands a command in. What comes of it also tells in which entry.
     async fn hand_in(
         &self,
+        group: GroupId,
         command: Asked,
     ) -> Result<impl Future<Output = Result<(Told, Index), Unavailable>> + use<>, Unavailable> {
-        let turn = turn(&self.commands).await?;
-        let answer = self.handle().submit(Request::Command(command)).await.map_err(unavailable)?;
+        let turn = turn(&self.line(group).commands).await?;
+        let answer = self.submit(Request::Command { group, command }).await?;
         Ok(async move {
             let outcome = answer.outcome().await.map_err(unavailable);
             drop(turn);
             match outcome? {
                 Outcome::Replied { reply, at } => Ok((reply, at.index)),
-                Outcome::Failed(_) => Err(Unavailable::Unconfirmed),
-                outcome => unreachable!("a command is replied to: {outcome:?}"),
+                outcome => Err(failed(outcome)),
             }
         })
     }
 
     async fn ask(
         &self,
+        group: GroupId,
         query: <Service as Application>::Query,
     ) -> Result<<Service as Application>::Answer, Unavailable> {
-        let _turn = turn(&self.queries).await?;
-        match self.handle().request(Request::Query(query)).await.map_err(unavailable)? {
+        let _turn = turn(&self.line(group).queries).await?;
+        match self.request(Request::Query { group, query }).await? {
             Outcome::Answered(answer) => Ok(answer),
-            Outcome::Failed(_) => Err(Unavailable::Unconfirmed),
-            outcome => unreachable!("a query is answered: {outcome:?}"),
+            outcome => Err(failed(outcome)),
         }
+    }
+
+    async fn request(&self, request: Request<Service>) -> Result<Outcome<Service>, Unavailable> {
+        self.submit(request).await?.outcome().await.map_err(unavailable)
+    }
+
+    async fn submit(&self, request: Request<Service>) -> Result<Awaited<Machine>, Unavailable> {
+        self.handle().submit(request).await.map_err(unavailable)
+    }
+
+    async fn inspect<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Machine) -> T + Send + 'static,
+    ) -> Result<T, Unavailable> {
+        self.handle().inspect(look).await.map_err(|_| Unavailable::Stopped)
     }
 }
 
 impl Store for Replica {
     fn groups(&self) -> u64 {
-        1
+        self.lines.len() as u64
     }
 
     async fn command(
         &self,
-        _: GroupId,
+        group: GroupId,
         command: Command,
     ) -> Result<impl Future<Output = Result<Reply, Unavailable>> + use<>, Unavailable> {
-        let reply = self.hand_in(Either::First(command)).await?;
+        let reply = self.hand_in(group, Either::First(command)).await?;
         Ok(async { Ok(of_keys(reply.await?.0)) })
     }
 
-    async fn transact(&self, _: Vec<(GroupId, Part)>) -> Result<Settled, Unavailable> {
-        unreachable!("there is one group")
+    async fn transact(&self, parts: Vec<(GroupId, Part)>) -> Result<Settled, Unavailable> {
+        let _turn = turn(&self.transactions).await?;
+        match self.request(Request::Transact { parts }).await? {
+            Outcome::Committed { gains } => Ok(Settled::Committed(gains)),
+            Outcome::Aborted { objection, .. } => Ok(Settled::Aborted(objection)),
+            outcome => Err(failed(outcome)),
+        }
     }
 
-    async fn query(&self, _: GroupId, query: Query) -> Result<Answer, Unavailable> {
-        self.ask(Either::First(query)).await.map(of_keys)
+    async fn query(&self, group: GroupId, query: Query) -> Result<Answer, Unavailable> {
+        self.ask(group, Either::First(query)).await.map(of_keys)
     }
 
-    async fn peek(&self, _: GroupId, query: Query) -> Result<Answer, Unavailable> {
-        let look = move |machine: &Machine| machine.application().first().query(machine.time(), &query);
-        self.handle().inspect(look).await.map_err(|_| Unavailable::Stopped)
+    async fn peek(&self, group: GroupId, query: Query) -> Result<Answer, Unavailable> {
+        let look = move |machine: &Machine| {
+            let group = machine.groups().get(group)?;
+            Some(group.application().application().first().query(group.time(), &query))
+        };
+        self.inspect(look).await?.ok_or(Unavailable::Stopped)
     }
 
-    async fn lock(&self, _: GroupId, command: lock::Command) -> Result<lock::Reply, Unavailable> {
-        Ok(of_locks(self.hand_in(Either::Second(command)).await?.await?.0))
+    async fn lock(&self, group: GroupId, command: lock::Command) -> Result<lock::Reply, Unavailable> {
+        Ok(of_locks(self.hand_in(group, Either::Second(command)).await?.await?.0))
     }
 
     async fn acquire(
         &self,
-        _: GroupId,
+        group: GroupId,
         session: SessionId,
         name: Name,
         wait: Wait,
     ) -> Result<lock::Reply, Unavailable> {
+        let table = Table(self, group);
         tokio::select! {
-            ended = self.waits.acquire(self, session, name, wait) => ended,
+            ended = self.line(group).waits.acquire(&table, session, name, wait) => ended,
             _ = self.stopped() => Err(Unavailable::Stopped),
         }
     }
 
-    async fn look(&self, _: GroupId, query: lock::Query) -> Result<lock::Answer, Unavailable> {
-        self.ask(Either::Second(query)).await.map(of_locks)
+    async fn look(&self, group: GroupId, query: lock::Query) -> Result<lock::Answer, Unavailable> {
+        self.ask(group, Either::Second(query)).await.map(of_locks)
     }
 
     async fn status(&self) -> Result<Vec<(GroupId, Status)>, Unavailable> {
-        let status = self.handle().inspect(Machine::status).await.map_err(|_| Unavailable::Stopped)?;
-        Ok(vec![(GroupId::default(), status)])
+        let status = |(group, machine): (GroupId, &Group)| (group, Replicated::status(machine));
+        self.inspect(move |machine| machine.groups().iter().map(status).collect()).await
     }
 
     async fn in_doubt(&self) -> Result<Vec<InDoubt>, Unavailable> {
-        Ok(Vec::new())
+        let look = |machine: &Machine| {
+            let shown = |one: sharded::InDoubt| {
+                let now = machine.groups().get(one.group).map(Replicated::time).unwrap_or_default();
+                let sharded::InDoubt { tx, age, group, home, since, forced } = one;
+                InDoubt { tx, age, group, home, since: now.since(since), forced }
+            };
+            machine.in_doubt().map(shown).collect()
+        };
+        self.inspect(look).await
     }
 
-    async fn force(&self, _: GroupId, _: TxId, _: bool) -> Result<Forced, Unavailable> {
-        Ok(Forced::Unknown)
+    async fn force(&self, group: GroupId, tx: TxId, commit: bool) -> Result<Forced, Unavailable> {
+        match self.request(Request::Force { group, tx, commit }).await? {
+            Outcome::Forced(Some(_)) => Ok(Forced::Settled),
+            Outcome::Forced(None) => Ok(Forced::Unknown),
+            outcome => Err(failed(outcome)),
+        }
     }
 }
 
-impl waits::Table for Replica {
+/// The lock table of a group.
+struct Table<'r>(&'r Replica, GroupId);
+
+impl waits::Table for Table<'_> {
     type Error = Unavailable;
 
     async fn carry_out(&self, command: lock::Command) -> Result<(lock::Reply, Index), Unavailable> {
-        let (reply, at) = self.hand_in(Either::Second(command)).await?.await?;
+        let (reply, at) = self.0.hand_in(self.1, Either::Second(command)).await?.await?;
         Ok((of_locks(reply), at))
     }
 
     async fn look(&self, query: lock::Query) -> Result<lock::Answer, Unavailable> {
-        self.ask(Either::Second(query)).await.map(of_locks)
+        self.0.look(self.1, query).await
     }
 }
 
@@ -244,21 +336,27 @@ fn of_locks<A, B>(told: Either<A, B>) -> B {
     }
 }
 
-/// The cluster's number as its nodes tell it to each other: nodes that do not agree on how many groups there are do not
-/// talk.
-const fn among(cluster: ClusterId, groups: u64) -> ClusterId {
-    ClusterId::new(cluster.get() ^ (groups << 48))
-}
-
 async fn turn(turns: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Unavailable> {
     Arc::clone(turns).acquire_owned().await.map_err(|_| Unavailable::Stopped)
+}
+
+fn failed(outcome: Outcome<Service>) -> Unavailable {
+    match outcome {
+        Outcome::Failed(Failure::Unconfirmed) => Unavailable::Unconfirmed,
+        Outcome::Failed(Failure::TimedOut) => Unavailable::Aborted,
+        Outcome::Failed(Failure::Full) => Unavailable::Busy,
+        outcome => unreachable!("this was not asked: {outcome:?}"),
+    }
 }
 
 fn unavailable(error: RequestError<Machine>) -> Unavailable {
     match error {
         RequestError::Refused(refusal) => {
-            let busy = refusal.reason == replicated::Reason::Busy;
-            assert!(busy, "the keyspace's limit for commands is below that for entries");
+            assert!(
+                refusal.reason == Reason::Busy,
+                "the front end keeps to the limits: {:?}",
+                refusal.reason
+            );
             Unavailable::Busy
         }
         _ => Unavailable::Stopped,

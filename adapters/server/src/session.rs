@@ -4,9 +4,8 @@ use crate::command::{self, Action, Connection, Node, Shape, lock, refusal};
 use crate::placement::Placement;
 use crate::resp::{Protocol, Request, Value};
 use crate::scripts::Scripts;
-use crate::split::{self, Merge, Part, Split};
 use quorate::keyspace::limits::{COMMAND_BYTES, KEYS, STEPS};
-use quorate::keyspace::{Blob, Change, Command, Query, Refused, Step, Transaction};
+use quorate::keyspace::{Blob, Change, Command, Merge, Part, Query, Refused, Split, Step, Transaction};
 use quorate::{Command as _, GroupId, Index};
 
 const NOT_INSIDE: &str = "ERR Command not allowed inside a transaction";
@@ -234,8 +233,13 @@ impl Session {
 
 /// What is asked for to have a command carried out.
 fn carried_out(command: Command, form: Form, placement: &Placement) -> Call {
-    let split = command.check().and_then(|()| split::command(command, |key| placement.group(key)));
-    match split {
+    if let Err(refused) = command.check() {
+        return Call::Ready(refusal(refused));
+    }
+    if let Some(group) = placement.only() {
+        return Call::Command(group, command, form);
+    }
+    match command.split(|key| placement.group(key)) {
         Ok(Split::Whole(group, command)) => Call::Command(group, command, form),
         Ok(Split::Parts(parts, merge)) => Call::Transaction(Apart { parts, merge, form, reads: false }),
         Err(refused) => Call::Ready(refusal(refused)),
@@ -247,7 +251,7 @@ fn answered(query: Query, shape: Shape, placement: &Placement) -> Call {
     if let Err(refused) = query.check() {
         return Call::Ready(refusal(refused));
     }
-    match split::query(query, |key| placement.group(key)) {
+    match query.split(|key| placement.group(key)) {
         Split::Whole(group, query) => Call::Query(group, query, shape),
         Split::Parts(parts, merge) => {
             Call::Transaction(Apart { parts, merge, form: Form::One(shape), reads: true })

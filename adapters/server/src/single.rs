@@ -1,12 +1,12 @@
 //! A keyspace and a lock table of this process alone.
 
 use crate::service::Service;
-use crate::split::{Objection, Part};
 use crate::store::{Forced, InDoubt, Settled, Store, Unavailable};
 use crate::waits::{self, Waits};
-use quorate::keyspace::{Answer, Change, Command, Query, Reply, Step};
+use quorate::keyspace::{Answer, Command, Part, Query, Reply};
 use quorate::lock::{self, Name, SessionId, Wait};
 use quorate::raft::{Role, Status};
+use quorate::sharded::Transactional;
 use quorate::{Application, Either, GroupId, Index, Moment, NodeId, Term, Timestamp, TxId};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +26,7 @@ pub struct Single {
 #[derive(Debug)]
 struct State {
     groups: Vec<Group>,
+    transactions: u64,
     /// How far the clock was put forward.
     ahead: Duration,
 }
@@ -46,7 +47,8 @@ impl Single {
     /// So many groups.
     #[must_use]
     pub fn of(groups: u64) -> Self {
-        let state = State { groups: (0..groups).map(|_| Group::default()).collect(), ahead: Duration::ZERO };
+        let all = (0..groups).map(|_| Group::default()).collect();
+        let state = State { groups: all, transactions: 0, ahead: Duration::ZERO };
         let waits = (0..groups).map(|_| Arc::default()).collect();
         Self { state: Mutex::new(state), started: Instant::now(), waits }
     }
@@ -104,22 +106,6 @@ fn tell(service: &mut Service, waits: &Waits) {
     }
 }
 
-/// Why a part that would get this cannot be done.
-fn objection(part: &Part, reply: &Reply) -> Option<Objection> {
-    let answers = match reply {
-        Reply::Conflict => return Some(Objection::Conflict),
-        Reply::Answer(Answer::Refused(refused)) => return Some(Objection::Refused(*refused)),
-        Reply::Answer(_) => return None,
-        Reply::Answers(answers) => answers,
-    };
-    let unmet = part.transaction.steps.iter().zip(answers).find(|(step, answer)| {
-        let conditional =
-            matches!(step, Step::Change(Change::CompareExpire { .. } | Change::CreateAll { .. }));
-        part.all_met && conditional && **answer == Answer::Integer(0)
-    });
-    unmet.map(|(_, answer)| Objection::Unmet(answer.clone()))
-}
-
 impl Store for Single {
     fn groups(&self) -> u64 {
         self.waits.len() as u64
@@ -134,26 +120,19 @@ impl Store for Single {
     }
 
     async fn transact(&self, parts: Vec<(GroupId, Part)>) -> Result<Settled, Unavailable> {
-        let transaction = |part: &Part| Command::Transaction(part.transaction.clone());
         let mut state = self.state();
+        state.transactions += 1;
+        let tx = TxId { coordinator: NodeId::new(1), number: state.transactions };
+        let prepared: Result<Vec<_>, _> = parts
+            .iter()
+            .map(|(group, part)| {
+                self.within(&mut state, *group, |service, now| service.prepare(now, tx, part))
+            })
+            .collect();
         for (group, part) in &parts {
-            let reply = self.within(&mut state, *group, |service, now| {
-                let mut tried = service.first().clone();
-                tried.apply(now, &transaction(part))
-            });
-            if let Some(objection) = objection(part, &reply) {
-                return Ok(Settled::Aborted(objection));
-            }
+            self.within(&mut state, *group, |service, now| service.finish(now, tx, part, prepared.is_ok()));
         }
-        let gains = parts.iter().map(|(group, part)| {
-            let act = |service: &mut Service, now| carry_out(service, now, transaction(part));
-            match self.within(&mut state, *group, act) {
-                Reply::Answers(answers) => answers,
-                Reply::Answer(answer) => vec![answer],
-                Reply::Conflict => Vec::new(),
-            }
-        });
-        Ok(Settled::Committed(gains.collect()))
+        Ok(prepared.map_or_else(Settled::Aborted, Settled::Committed))
     }
 
     async fn query(&self, group: GroupId, query: Query) -> Result<Answer, Unavailable> {

@@ -1,14 +1,12 @@
 //! What is behind the front end.
 
-use quorate::keyspace::{Answer, Command, Query, Reply};
+use quorate::keyspace::{Answer, Command, Objection, Part, Query, Reply};
 use quorate::lock::{self, Name, SessionId, Wait};
 use quorate::raft::Status;
 use quorate::{Age, GroupId, TxId};
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
-
-use crate::split::{Objection, Part};
 
 /// Several groups, each a keyspace with a lock table beside it: replicated ones, or some in memory for a test.
 ///

@@ -1,6 +1,6 @@
 //! The commands on keys.
 
-use super::{Action, Shape, not_an_integer, syntax_error};
+use super::{Action, Shape, not_an_integer, syntax_error, wrong_number};
 use crate::resp::{Request, Value};
 use crate::scripts::Scripts;
 use quorate::keyspace::{Blob, Change, Condition, Expiry, Query};
@@ -51,6 +51,15 @@ fn once<T>(slot: &mut Option<T>, value: T) -> Result<(), Value> {
 /// A plain set, as the older commands have it.
 fn put(request: &Request<'_>, value: usize, condition: Condition, expiry: Expiry, previous: bool) -> Change {
     Change::Set { key: request.blob(1), value: request.blob(value), condition, expiry, previous }
+}
+
+/// All at once, or none of them for want of room.
+pub(super) fn mset(request: &Request<'_>, _: &Scripts) -> Parsed {
+    if request.len().is_multiple_of(2) {
+        return Err(wrong_number("mset"));
+    }
+    let items = (1..request.len()).step_by(2).map(|at| (request.blob(at), request.blob(at + 1)));
+    Action::change(Change::SetAll { items: items.collect() }, Shape::Plain)
 }
 
 pub(super) fn setnx(request: &Request<'_>, _: &Scripts) -> Parsed {

@@ -1,11 +1,11 @@
 //! What becomes of a connection: order, limits, and bytes that are no requests.
 
 use crate::support::{Client, serve};
-use quorate::keyspace::{Answer, Change, Command, Query, Reply};
+use quorate::keyspace::{Answer, Change, Command, Part, Query, Reply};
 use quorate::lock::{self, Name, SessionId, Wait};
 use quorate::raft::Status;
 use quorate::{Age, GroupId, NodeId, TxId};
-use quorate_server::{Forced, InDoubt, Part, Placement, Settled, Single, Store, Unavailable};
+use quorate_server::{Forced, InDoubt, Placement, Settled, Single, Store, Unavailable};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Semaphore;

@@ -1,11 +1,11 @@
 //! What concerns several groups.
 
 use crate::support::{Client, Served, serve};
-use quorate::keyspace::{Answer, Command, Query, Reply};
+use quorate::keyspace::{Answer, Command, Part, Query, Reply};
 use quorate::lock::{self, Name, SessionId, Wait};
 use quorate::raft::Status;
 use quorate::{GroupId, TxId};
-use quorate_server::{Forced, InDoubt, Part, Placement, Settled, Single, Store, Unavailable};
+use quorate_server::{Forced, InDoubt, Placement, Settled, Single, Store, Unavailable};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

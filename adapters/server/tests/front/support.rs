@@ -45,7 +45,7 @@ pub(crate) async fn cluster(nodes: u64, data: &TempDir) -> Vec<(Arc<Replica>, Se
     let mut running = Vec::new();
     for (id, _, listener) in listeners {
         let directory = data.path().join(id.to_string());
-        let groups = 1;
+        let groups = 4;
         let disk = open_disk(&directory, cluster, id, groups).expect("a new log");
         let plan = Plan { cluster, id, peers: peers.clone(), groups, listener, disk };
         let replica = Arc::new(Replica::start(plan).await.expect("a new node"));
