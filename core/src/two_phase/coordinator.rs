@@ -79,7 +79,7 @@ struct Underway<W: Command, S: Space> {
     age: Age,
     parts: Parts<W, S>,
     begun: Instant,
-    /// When something was last said.
+    /// When all were last told that had to be; who asks is told besides.
     said: Instant,
     /// To whom there is something to say.
     due: Slots,
@@ -330,8 +330,11 @@ impl<W: Command, S: Space> Coordinator<W, S> {
         parties.each(&mut |node, promise| fits &= parts.push(Part { node, work: None, promise }).is_ok());
         let parts = Parts(parts);
         let all = parts.all();
+        let mut open = all;
+        // Who only read has promised nothing, and need not answer.
+        all.iter().filter(|&part| parts.promise(part) == Promise::ANY).for_each(|part| open.remove(part));
         let entry = Underway {
-            stage: Stage::Ending { commit: true, open: all, is_recorded: true },
+            stage: Stage::Ending { commit: true, open, is_recorded: true },
             age: Age::default(),
             parts,
             begun: self.now,
@@ -607,6 +610,7 @@ impl<W: Command, S: Space> Coordinator<W, S> {
         let Some((_, entry)) = self.live.get_mut(at) else { return };
         let is_known = matches!(entry.stage, Stage::Delegated) && open.is_empty();
         entry.stage = Stage::Ending { commit, open, is_recorded };
+        entry.said = self.now;
         // Who was the only one and has answered knows.
         entry.due = if is_known { Slots::NONE } else { entry.parts.all() };
         if commit && (is_recorded || open.is_empty()) {
@@ -646,6 +650,7 @@ impl<W: Command, S: Space> Coordinator<W, S> {
             self.floor = self.floor.min(tx.number);
             let is_late = entry.begun.after(vote_timeout) <= self.now;
             if entry.said.after(resend) <= self.now {
+                entry.said = self.now;
                 entry.due = match entry.stage {
                     Stage::Voting { yes, readers } => entry.parts.all().without(yes.or(readers)),
                     Stage::Delegated => entry.parts.all(),
@@ -696,14 +701,12 @@ impl<W: Command, S: Space> Coordinator<W, S> {
 
     /// What the transaction here wants said, if anything.
     fn plan_at(&mut self, at: usize) -> Option<Plan> {
-        let now = self.now;
         let (tx, entry) = self.live.get_mut(at)?;
         if let Some(outcome) = entry.outcome.take() {
             return Some(Plan::Tell(Event::Ended { tx, age: entry.age, outcome }));
         }
         let part = entry.due.round_from(0)?;
         entry.due.remove(part);
-        entry.said = now;
         Some(Plan::Say { at, part })
     }
 

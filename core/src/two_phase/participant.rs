@@ -164,8 +164,10 @@ pub enum Request {
     Read(TxId),
     /// The application cannot do this, and has let go of it.
     Refuse(TxId),
-    /// What was decided is done, and survives a crash. Also the answer to [`Event::Prepare`] of what was done before, which
-    /// comes again after a crash, or late.
+    /// What was decided is done, and survives a crash. Also the answer to [`Event::Prepare`] of what was done before, and to
+    /// [`Event::Ready`] for all that it remembers to have done: a crash may have come between what it did and what the
+    /// machine noted. Once it has said so in this life, and the transaction is not among
+    /// [`transactions`](Participant::transactions) any more, it may forget that it did it: it is not told of it again.
     Finish(TxId),
     /// An older transaction waits for what this one holds.
     Wound(TxId),
@@ -197,6 +199,8 @@ pub struct Refusal {
 pub enum Reason {
     /// There is no such transaction here.
     Unknown,
+    /// There is no room to remember it: say it again later.
+    Busy,
     /// It is not at the point where that can be said.
     OutOfPlace,
     /// It has to be seen first what is held since before the crash.
@@ -478,8 +482,7 @@ impl<W: Command, S: Space> Participant<W, S> {
         })
     }
 
-    /// The transactions that take up a place here. What an application did of one that does not, it is not told of again: it
-    /// may forget that it did it.
+    /// The transactions that take up a place here.
     pub fn transactions(&self) -> impl Iterator<Item = TxId> {
         self.live.iter().map(|(tx, _)| tx)
     }
@@ -531,8 +534,9 @@ impl<W: Command, S: Space> Participant<W, S> {
         | Request::Finish(tx)
         | Request::Wound(tx)
         | Request::Force { tx, .. }) = request;
-        let at = self.live.find(tx).ok_or(Reason::Unknown)?;
-        let Some((_, part)) = self.live.get_mut(at) else { return Err(Reason::Unknown) };
+        let Some((at, part)) = self.live.find(tx).and_then(|at| Some((at, self.live.get_mut(at)?.1))) else {
+            return if let Request::Finish(_) = request { self.adopt(tx) } else { Err(Reason::Unknown) };
+        };
         let is_open = !part.is_saving && self.ledger.is_durable(part.mark);
         if part.telling.is_some() {
             return Err(Reason::NotReady);
@@ -583,6 +587,19 @@ impl<W: Command, S: Space> Participant<W, S> {
         (part.stage, part.answers) = (Stage::Settled { reads }, true);
         self.note_done(tx);
         self.save(at);
+    }
+
+    /// The application did this at once in an earlier life, which had no time to note it; or long ago.
+    fn adopt(&mut self, tx: TxId) -> Result<(), Reason> {
+        if self.kept >= S::CALLS / 2 {
+            return Err(Reason::Busy);
+        }
+        let part = Part { is_only: true, answers: true, ..self.part(Stage::Done { commit: true }) };
+        let at = self.live.insert(tx, part).map_err(|_| Reason::Busy)?;
+        self.look = self.look.or(Some(self.now.after(self.config.resend)));
+        self.kept += 1;
+        self.save(at);
+        Ok(())
     }
 
     /// The application did it.
@@ -696,6 +713,10 @@ impl<W: Command, S: Space> Participant<W, S> {
                 self.let_go(at);
             }
             Stage::Kept | Stage::Refused if !commit => self.forget(at),
+            Stage::Kept => {
+                part.answers = true;
+                self.live.rouse(at);
+            }
             Stage::Promised if part.promise == of => self.decide(at, commit),
             Stage::Promised if !commit && of == Promise::ANY => self.decide(at, false),
             Stage::Forced { .. } if part.promise == of => self.on_decided_otherwise(at, commit),
@@ -712,7 +733,6 @@ impl<W: Command, S: Space> Participant<W, S> {
             | Stage::Promised
             | Stage::Committing
             | Stage::Done { .. }
-            | Stage::Kept
             | Stage::Settled { .. }
             | Stage::Refused
             | Stage::Forced { .. }
@@ -741,7 +761,11 @@ impl<W: Command, S: Space> Participant<W, S> {
         let is_held = matches!(part.stage, Stage::Promised | Stage::Reading);
         part.telling = was_told.then_some(Telling::Decided(false));
         (part.stage, part.answers, part.due) = (Stage::Over, false, Slots::NONE);
-        if is_held {
+        if part.is_only {
+            // Told to let go, the only one does not do it at once when it is asked again by a message that was late.
+            self.note_done(tx);
+            self.save(at);
+        } else if is_held {
             self.note_done(tx);
             self.save_later(at);
         }
@@ -767,10 +791,13 @@ impl<W: Command, S: Space> Participant<W, S> {
         self.end_forced(at);
     }
 
-    /// What was forced is over once it is done here, and known how the others decided.
+    /// What was forced is over once the application knows, it is done here, and known how the others decided.
     fn end_forced(&mut self, at: usize) {
         let Some((tx, part)) = self.live.get_mut(at) else { return };
         let Stage::Forced { commit, is_done: true, decided: Some(decided) } = part.stage else { return };
+        if part.telling.is_some() {
+            return;
+        }
         if commit != decided {
             part.telling = Some(Telling::Contradicted { forced: commit });
         }
@@ -952,8 +979,20 @@ impl<W: Command, S: Space> Participant<W, S> {
         let now = self.now;
         let (tx, part) = self.live.get_mut(at)?;
         let is_open = !part.is_saving && self.ledger.is_durable(part.mark);
-        // What was forced is told when it is durable that it was.
-        let is_tellable = is_open || !matches!(part.stage, Stage::Forced { .. });
+        // What was forced is told when it is durable that it was, and the only one when it is that it will not do it.
+        let is_gated = match part.stage {
+            Stage::Forced { .. } => true,
+            Stage::Over => part.is_only,
+            Stage::Asked
+            | Stage::Reading
+            | Stage::Promised
+            | Stage::Committing
+            | Stage::Done { .. }
+            | Stage::Kept
+            | Stage::Settled { .. }
+            | Stage::Refused => false,
+        };
+        let is_tellable = is_open || !is_gated;
         if let Some(telling) = part.telling.filter(|_| is_tellable) {
             part.telling = None;
             return Some(Plan::Tell(at, telling));
@@ -998,7 +1037,7 @@ impl<W: Command, S: Space> Participant<W, S> {
             Stage::Done { .. } | Stage::Settled { .. } if is_open => {
                 self.live.remove(at);
             }
-            Stage::Over if !part.is_saving => {
+            Stage::Over if !part.is_saving && part.telling.is_none() => {
                 self.live.remove(at);
             }
             Stage::Asked
@@ -1104,6 +1143,7 @@ impl<W: Command, S: Space> Staged for Participant<W, S> {
             if let Some(plan) = self.plan_at(at) {
                 if let Plan::Tell(_, Telling::Retake | Telling::Decided(_)) = plan {
                     self.retaking = self.retaking.saturating_sub(usize::from(!self.is_ready));
+                    self.end_forced(at);
                 }
                 return Some(plan);
             }

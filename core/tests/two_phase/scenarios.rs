@@ -373,13 +373,7 @@ fn a_vote_counts_from_who_takes_part_only() {
 fn of_an_unknown_transaction_nothing_can_be_said() {
     let mut cluster = Cluster::new(2);
     let tx = TxId { coordinator: node(1), number: 99 };
-    for request in [
-        Request::Promise(tx),
-        Request::Read(tx),
-        Request::Refuse(tx),
-        Request::Finish(tx),
-        Request::Wound(tx),
-    ] {
+    for request in [Request::Promise(tx), Request::Read(tx), Request::Refuse(tx), Request::Wound(tx)] {
         assert_eq!(cluster.say(2, request), Err(participant::Reason::Unknown));
     }
     assert_eq!(cluster.say(2, Request::Force { tx, commit: true }), Err(participant::Reason::Unknown));
@@ -600,5 +594,102 @@ fn what_takes_too_long_or_is_cancelled_is_given_up() {
     cluster.settle();
     assert_eq!(cluster.at(1).outcomes[&tx], Outcome::Aborted(Cause::Cancelled));
     cluster.pass(200);
+    assert_nothing_is_held(&mut cluster);
+}
+
+#[test]
+fn who_asks_again_and_again_keeps_the_others_from_nothing() {
+    let mut cluster = Cluster::new(3);
+    let tx = cluster.begin(1, &[2, 3]);
+    cluster.settle_only(|letter| letter.kind() != Kind::Decision);
+    // One asks as often as the coordinator looks; the other has not heard, and does not ask.
+    let mut is_told = false;
+    for _ in 0..10 {
+        let ask = Letter { from: node(2), to: node(1), bytes: ask_of(tx) };
+        cluster.deliver(&ask);
+        cluster.now = quorate::Instant::from_micros(cluster.now.as_micros() + 40_000);
+        let now = cluster.now;
+        quorate::Machine::handle(cluster.machine(1), now, quorate::Input::Wake);
+        cluster.drain(1);
+        is_told |= cluster.wire.drain(..).any(|letter| letter.is(Kind::Decision, 3));
+    }
+    assert!(is_told);
+}
+
+fn ask_of(tx: TxId) -> Vec<u8> {
+    use quorate::Hosted;
+    let ask = quorate::two_phase::Message::Ask { tx, of: quorate::two_phase::Promise::default() };
+    let mut bytes = Vec::new();
+    super::cluster::Machine_::put_message(&ask, &mut bytes).expect("a vector is never full");
+    bytes
+}
+
+#[test]
+fn a_coordinator_that_comes_back_waits_for_no_reader() {
+    let mut cluster = Cluster::new(4);
+    cluster.at(4).manner = Manner::Reads;
+    cluster.begin(1, &[2, 3, 4]);
+    cluster.settle_only(|letter| letter.kind() != Kind::Decision);
+    cluster.crash(4);
+    cluster.crash(1);
+    cluster.start(1);
+    cluster.settle();
+    assert_eq!(cluster.places(1), (0, 0));
+}
+
+#[test]
+fn an_application_that_remembers_more_than_its_machine_says_so() {
+    let mut cluster = Cluster::new(2);
+    let tx = cluster.begin(1, &[2]);
+    let prepare = cluster.settle_only(|letter| letter.kind() == Kind::Prepare);
+    assert!(prepare.iter().all(|letter| letter.is(Kind::Done, 1)), "the answer is lost");
+    // The application's own write has outlived the crash, and the machine's has not.
+    cluster.crash(2);
+    cluster.at(2).disk.clear();
+    cluster.start(2);
+    cluster.say(2, Request::Finish(tx)).expect("there is room");
+    cluster.settle();
+    assert_eq!(cluster.at(1).outcomes[&tx], Outcome::Committed);
+    cluster.pass(300);
+    assert_nothing_is_held(&mut cluster);
+}
+
+#[test]
+fn an_operators_word_is_told_also_when_the_others_are_heard_at_once() {
+    let mut cluster = Cluster::new(3);
+    let tx = doubt(&mut cluster);
+    cluster.stall(2);
+    cluster.say(2, Request::Force { tx, commit: false }).expect("it is in doubt");
+    cluster.start(1);
+    cluster.pass(200);
+    assert!(!cluster.at(2).done.contains_key(&tx), "it is not durable yet");
+    assert_eq!(cluster.at(2).contradicted, 0);
+    cluster.unstall(2);
+    cluster.pass(200);
+    assert_eq!((cluster.at(2).done[&tx], cluster.at(2).contradicted), ((1, false), 1));
+    assert_nothing_is_held(&mut cluster);
+}
+
+#[test]
+fn the_only_one_that_was_told_to_let_go_does_not_do_it_when_it_is_asked_late() {
+    let mut cluster = Cluster::new(2);
+    cluster.at(2).manner = Manner::Waits;
+    let (tx, said) = over(&mut cluster, &[2]);
+    // Its coordinator knows nothing of it any more, and says so.
+    cluster.crash(1);
+    cluster.start(1);
+    cluster.pass(200);
+    assert_eq!(cluster.at(2).done.remove(&tx), Some((1, false)));
+    for crashes in [false, true] {
+        if crashes {
+            cluster.crash(2);
+            cluster.start(2);
+        }
+        cluster.at(2).manner = Manner::Promises;
+        all_of(&said, Kind::Prepare, 2).iter().for_each(|letter| cluster.deliver(letter));
+        cluster.settle();
+        cluster.pass(200);
+        assert_eq!(cluster.at(2).done.remove(&tx), Some((1, false)));
+    }
     assert_nothing_is_held(&mut cluster);
 }
