@@ -14,6 +14,7 @@
 
 mod chance;
 mod clock;
+pub mod commit;
 mod disk;
 mod drive;
 mod faults;

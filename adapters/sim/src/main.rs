@@ -11,7 +11,7 @@ mod options;
 use campaign::Campaign;
 use clap::Parser;
 use options::{Machine, Options};
-use quorate_sim::{groups, lock, raft};
+use quorate_sim::{commit, groups, lock, raft};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -23,6 +23,7 @@ fn main() -> ExitCode {
             campaign.run::<lock::Machine, _>(lock::Clients::new, |clients| Some(clients.history()))
         }
         Machine::Groups => campaign.run::<groups::Machine, _>(groups::Bursts::new, |_| None),
+        Machine::Commit => campaign.run::<commit::Machine, _>(commit::Transfers::new, |_| None),
     };
     match passed {
         Ok(true) => ExitCode::SUCCESS,

@@ -47,6 +47,8 @@ pub(crate) enum Machine {
     Lock,
     /// Many groups on each node, which rest when there is nothing to do.
     Groups,
+    /// Two-phase commit: transfers between accounts of several nodes.
+    Commit,
 }
 
 impl fmt::Display for Machine {
@@ -55,6 +57,7 @@ impl fmt::Display for Machine {
             Self::Raft => "raft",
             Self::Lock => "lock",
             Self::Groups => "groups",
+            Self::Commit => "commit",
         })
     }
 }
