@@ -255,8 +255,9 @@ impl<K: Debug + Ord, S: Space, const KEYS: usize, const TXS: usize> Locks<K, S, 
 
     /// Whether there may be somebody whose turn has come, or somebody in the way, that was not told of yet.
     #[must_use]
-    pub const fn has_news(&self) -> bool {
-        self.news
+    pub fn has_news(&self) -> bool {
+        // By what a snapshot holds, so that it is the same on a replica that was restored.
+        self.news && self.claims.iter().any(|claim| claim.wounded || claim.state == State::Granted)
     }
 
     /// How a transaction stands, if it asked for anything and has not given it back.

@@ -398,8 +398,16 @@ fn is_as_its_model<S: Space>(calls: &[Call]) -> bool {
             }
         };
         let keys = (0..6).flat_map(|key| [(key, Shared), (key, Exclusive)]);
-        same && granted(&mut locks) == std::mem::take(&mut model.granted)
+        let has_news = |locks: &Manager<S>| {
+            let restored = Manager::<S>::restore(&mut &image(locks)[..]).expect("its own bytes");
+            assert_eq!(locks.has_news(), restored.has_news(), "a replica that was restored says the same");
+            locks.has_news()
+        };
+        let news = has_news(&locks) || model.granted.is_empty() && model.wounded.is_empty();
+        same && news
+            && granted(&mut locks) == std::mem::take(&mut model.granted)
             && wounded(&mut locks) == model.wounded()
+            && !has_news(&locks)
             && model.asked.iter().all(|asked| {
                 let acquired = if asked.holds { Granted } else { Waiting };
                 locks.standing(tx(asked.rank.1)) == Some(acquired)

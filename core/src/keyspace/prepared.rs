@@ -171,23 +171,39 @@ impl Prepared {
         let count: u64 = codec::take(input)?;
         // Each takes bytes, so a count that lies ends with them.
         for _ in 0..count {
-            let (tx, effects): (TxId, Vec<(Blob, Effect)>) = codec::take(input)?;
+            let tx: TxId = codec::take(input)?;
+            let effects = prepared.read_effects(input)?;
             let ascending = prepared.outcomes.last_key_value().is_none_or(|(last, _)| *last < tx);
-            let sound = effects.iter().all(|(key, effect)| match effect {
-                Effect::Put(item) => is_sound(key, Some(item)),
-                Effect::Looked | Effect::Kept | Effect::Removed => is_sound(key, None),
-            });
-            let once = effects.is_sorted_by(|(one, _), (next, _)| one < next);
-            let held = effects.iter().any(|(key, effect)| prepared.conflicts(key, effect.mode()));
             let outcome = Outcome::of(effects, items);
-            let fits = prepared.has_room_for(&outcome)
-                && items.stats().bytes.saturating_add(prepared.reserved).saturating_add(outcome.growth)
-                    <= limit;
-            if !ascending || !sound || !once || held || !fits {
+            let after = prepared.reserved.saturating_add(outcome.growth).saturating_add(items.stats().bytes);
+            if !ascending || !prepared.has_room_for(&outcome) || after > limit {
                 return Err(Malformed::Content);
             }
             prepared.put(tx, outcome, items);
         }
         Ok(prepared)
+    }
+
+    /// Reads what becomes of the keys of one transaction, which no other holds.
+    fn read_effects(&self, input: &mut &[u8]) -> Result<Vec<(Blob, Effect)>, Malformed> {
+        let mut effects: Vec<(Blob, Effect)> = Vec::new();
+        let mut room = PREPARED_BYTES;
+        let count: u64 = codec::take(input)?;
+        for _ in 0..count {
+            let (key, effect): (Blob, Effect) = codec::take(input)?;
+            let sound = match &effect {
+                Effect::Put(item) => is_sound(&key, Some(item)),
+                Effect::Looked | Effect::Kept | Effect::Removed => is_sound(&key, None),
+            };
+            let ascending = effects.last().is_none_or(|(last, _)| *last < key);
+            let held = self.conflicts(&key, effect.mode());
+            // A count that lies ends here.
+            room = room.checked_sub(cost(&key, &[])).ok_or(Malformed::Content)?;
+            if !sound || !ascending || held {
+                return Err(Malformed::Content);
+            }
+            effects.push((key, effect));
+        }
+        Ok(effects)
     }
 }

@@ -352,7 +352,15 @@ fn what_cannot_have_been_prepared_is_malformed() {
     for (at, broken) in broken.into_iter().enumerate() {
         assert_eq!(restore(broken), Err(Malformed::Content), "{at}");
     }
+    // A transaction of too many keys.
     let many = limits::PREPARED_BYTES / ITEM_BYTES as u64 + 1;
+    let mut bytes = vec![2, 0, 1, 1, 7];
+    codec::put(&many, &mut bytes).expect("a vector takes it all");
+    (0..many).for_each(|key| {
+        codec::put(&(Blob::from(&key.to_be_bytes()[..]), 0_u8), &mut bytes).expect("it grows");
+    });
+    assert_eq!(Keyspace::<STATE_BYTES>::restore(&bytes).map(|_| ()), Err(Malformed::Content));
+    // Too many transactions without a key.
     let mut bytes = vec![2, 0];
     codec::put(&many, &mut bytes).expect("a vector takes it all");
     (0..many).for_each(|number| codec::put(&(1_u8, number, 0_u8), &mut bytes).expect("it grows"));

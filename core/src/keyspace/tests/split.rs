@@ -102,6 +102,19 @@ fn what_parts_cannot_have_gained_is_not_put_together() {
 }
 
 #[test]
+fn what_a_group_refuses_is_refused() {
+    let refused = Answer::Refused(Refused::AnswerTooLarge);
+    let values = Answer::Values(vec![None]);
+    for gains in [[refused.clone(), values.clone()], [values, refused.clone()]] {
+        let Split::Parts(_, merge) = (Query::GetAll { keys: keys(&["a", "b"]) }).split(place) else {
+            panic!("there are keys of two groups");
+        };
+        let gains = gains.into_iter().map(|answer| vec![answer]).collect();
+        assert_eq!(merge.committed(gains), Some(Reply::Answer(refused.clone())));
+    }
+}
+
+#[test]
 fn what_is_put_together_is_bounded() {
     let Split::Parts(_, merge) = (Query::GetAll { keys: keys(&["a", "b"]) }).split(place) else {
         panic!("there are keys of two groups");
