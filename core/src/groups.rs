@@ -50,6 +50,12 @@
 //! heard of it. It is not told to rest, so it goes on to ask for what it needs, or to believe that it leads until it hears
 //! better.
 //!
+//! # Who leads
+//!
+//! A group may have a *home*. A leader elsewhere that is about to rest wants the home to lead: it keeps still for a moment,
+//! the home puts its clock forward to when it stands for election, and the others theirs to when they no longer hold on to
+//! the leader. It is an election like any other.
+//!
 //! **Leaves out.** Groups are fixed for the life of a node.
 
 mod hosted;
@@ -149,6 +155,12 @@ struct Group<M> {
     stance: Stance,
     /// For how long its clock has stood still so far.
     stood_micros: u64,
+    /// By how much its clock was put forward so far.
+    ahead_micros: u64,
+    /// Who is to lead, if it can.
+    home: Option<NodeId>,
+    /// When who is to lead may next be asked to.
+    offer: Instant,
     /// Voters, by their place, who were told something and have not said anything since.
     unanswered: u64,
     /// Voters, by their place, who are to be told that it rests.
@@ -166,6 +178,9 @@ impl<M: Member> Group<M> {
             timer: None,
             stance: Stance::Awake,
             stood_micros: 0,
+            ahead_micros: 0,
+            home: None,
+            offer: Instant::default(),
             unanswered: 0,
             owed: 0,
             without: 0,
@@ -178,15 +193,30 @@ impl<M: Member> Group<M> {
             Stance::Resting { since, .. } => since,
             Stance::Awake | Stance::Calm { .. } | Stance::Asked { .. } => now,
         };
-        now.before_micros(self.stood_micros)
+        now.after_micros(self.ahead_micros).before_micros(self.stood_micros)
     }
 
     /// When it wants to be woken, by the node's clock.
     fn deadline(&self) -> Option<Instant> {
-        if let Stance::Resting { .. } = self.stance {
-            return None;
+        if let Stance::Resting { rest, since, heir } = self.stance {
+            if heir.is_some() {
+                return Some(since.after_micros(rest::OFFER_MICROS));
+            }
+            // It does not rest where it belongs: that is tried again.
+            let leads = rest.leader == self.machine.node();
+            return self.heir(self.without).filter(|_| leads).map(|_| self.offer);
         }
-        self.machine.deadline().map(|at| at.after_micros(self.stood_micros))
+        let deadline = self.machine.deadline();
+        deadline.map(|at| at.after_micros(self.stood_micros).before_micros(self.ahead_micros))
+    }
+
+    /// Who should lead instead of this node, of those who are not `absent`, and can: a leader votes for nobody, so the others
+    /// have to be a majority without it.
+    fn heir(&self, absent: u64) -> Option<NodeId> {
+        let me = self.machine.node();
+        let home = self.home.filter(|&home| home != me && self.bit(home) & !absent != 0)?;
+        let others = self.voters().filter(|&(bit, node)| node != me && bit & !absent == bit).count();
+        (others * 2 > self.machine.voters().len()).then_some(home)
     }
 
     /// The voters, each with a bit for its place among them.
@@ -297,8 +327,15 @@ impl<M: Member> Groups<M> {
         if let Some(group) = self.groups.get_mut(at) {
             group.unanswered &= !group.bit(from);
         }
-        if let Some((machine, now)) = self.rouse(at) {
-            machine.handle(now, Input::Message { from, message });
+        if self.is_offering(at) {
+            // What the others say to elect another does not make it speak up.
+            self.queue(at);
+        } else {
+            self.rouse(at);
+        }
+        let now = self.now;
+        if let Some(group) = self.groups.get_mut(at) {
+            group.machine.handle(group.time(now), Input::Message { from, message });
         }
     }
 
@@ -322,12 +359,10 @@ impl<M: Member> Groups<M> {
             self.timers.pop_first();
             let Some(group) = self.groups.get_mut(at) else { continue };
             group.timer = None;
-            if group.deadline().is_some_and(|deadline| deadline <= self.now) {
-                let now = group.time(self.now);
-                group.machine.handle(now, Input::Wake);
-                self.queue(at); // its next timer is set when it has nothing to do
-            } else {
+            if group.deadline().is_none_or(|deadline| deadline > self.now) {
                 self.set_timer(at);
+            } else if let Some((machine, now)) = self.rouse(at) {
+                machine.handle(now, Input::Wake); // its next timer is set when it has nothing to do
             }
         }
         self.on_time();

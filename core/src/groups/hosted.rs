@@ -19,6 +19,9 @@ use core::time::Duration;
 pub struct Settings<T> {
     /// The groups, in any order, each with what is fixed for it: who its nodes are above all. All are of this node.
     pub groups: Vec<(GroupId, T)>,
+    /// Which node is to lead a group, of those that could: it is handed the lead when there is nothing to do. Other groups are
+    /// led by whoever was elected. The same on each node.
+    pub homes: Vec<(GroupId, NodeId)>,
     /// How often a node is heard that leads groups which rest. A third of the silence or less.
     pub beat: Duration,
     /// How long a node that leads groups which rest may be silent before the others stand for election in them, as soon as
@@ -34,6 +37,7 @@ impl<T> Settings<T> {
     pub fn new(groups: impl IntoIterator<Item = (GroupId, T)>) -> Self {
         Self {
             groups: groups.into_iter().collect(),
+            homes: Vec::new(),
             beat: Duration::from_millis(100),
             silence: Duration::from_millis(300),
             grace: Duration::from_millis(120),
@@ -111,6 +115,12 @@ impl<M: Member + Hosted> Hosted for Groups<M> {
         let of = |(id, settings): &(GroupId, M::Settings)| Group::new(*id, M::blank(settings, now));
         let mut groups: Vec<_> = settings.groups.iter().map(of).collect();
         groups.sort_by_key(|group| group.id);
+        for &(id, home) in &settings.homes {
+            let place = groups.binary_search_by_key(&id, |group| group.id).ok();
+            if let Some(group) = place.and_then(|at| groups.get_mut(at)) {
+                group.home = Some(home);
+            }
+        }
         let id = groups.first().map(|group| group.machine.node()).unwrap_or_default();
         let nodes: BTreeSet<NodeId> =
             groups.iter().flat_map(|group| group.machine.voters()).copied().collect();

@@ -1,6 +1,6 @@
 //! What a machine says of itself to be one of many groups.
 
-use crate::{NodeId, Position, Staged, Term};
+use crate::{Instant, NodeId, Position, Staged, Term};
 
 /// A machine that can be one of many groups on a node.
 pub trait Member: Staged {
@@ -26,6 +26,11 @@ pub trait Member: Staged {
 
     /// It rests, and may do so for long: it gives back the memory that it holds and does not use.
     fn shrink(&mut self) {}
+
+    /// Until when, by its clock, it holds on to a leader of which it hears nothing.
+    fn holds_on(&self) -> Option<Instant> {
+        None
+    }
 
     /// Whether its clock may stop at this very moment, if it rests at all.
     fn may_stop(&self) -> bool {

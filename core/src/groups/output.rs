@@ -30,7 +30,7 @@ pub enum Message<'a, V> {
         /// How many groups rest there that it leads and the receiver follows.
         resting: u64,
     },
-    /// These groups have nothing to do. The sender leads them, and rests.
+    /// These groups have nothing to do. The sender leads them, and rests, or wants another node to lead them.
     Rest {
         /// Which life of the sender this is.
         life: u64,
@@ -48,6 +48,8 @@ pub struct Resting {
     pub term: Term,
     /// The last entry.
     pub last: Position,
+    /// Who is to lead instead of the sender, if anybody.
+    pub heir: Option<NodeId>,
 }
 
 /// How many groups are named in one message.
@@ -147,10 +149,10 @@ impl<M: Member> Groups<M> {
             let Some(group) = self.groups.get_mut(at) else { continue };
             group.owed &= !group.bit(peer.id);
             // It may have been woken meanwhile.
-            if let Stance::Resting { rest, .. } = group.stance
+            if let Stance::Resting { rest, heir, .. } = group.stance
                 && rest.leader == self.id
             {
-                self.saying.push(Resting { group: group.id, term: rest.term, last: rest.last });
+                self.saying.push(Resting { group: group.id, term: rest.term, last: rest.last, heir });
             }
         }
         !self.saying.is_empty()

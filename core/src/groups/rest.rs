@@ -1,11 +1,18 @@
 //! Who rests, and what wakes them: see the module above for why it is safe.
 
 use super::{Groups, Member, Rest, Resting};
-use crate::{Batch, Instant, NodeId};
+use crate::{Batch, Input, Instant, NodeId};
+use core::time::Duration;
 
 /// How many beats in a row may say that fewer groups rest there than here, as they do while a message that wakes one is
 /// on its way, or was lost and is sent again.
 const AMISS_MOST: u32 = 4;
+
+/// For how long a leader keeps still so that another can be elected.
+pub(super) const OFFER_MICROS: u64 = 300_000;
+
+/// How long a leader waits after it wanted another to lead, before it wants it again.
+const OFFER_PAUSE_MICROS: u64 = 10_000_000;
 
 /// How a group stands to resting.
 #[derive(Clone, Copy, Debug)]
@@ -14,10 +21,10 @@ pub(super) enum Stance {
     Awake,
     /// This node leads, and has seen nothing to do in this state since then.
     Calm { rest: Rest, since: Instant },
-    /// The leader said that it rests in this state. If it is the same here, so does this node.
-    Asked { rest: Rest },
-    /// Its clock stands still since then.
-    Resting { rest: Rest, since: Instant },
+    /// The leader said that it rests in this state. If it is the same here, so does this node; or another leads.
+    Asked { rest: Rest, heir: Option<NodeId> },
+    /// Its clock stands still since then. A leader may want another to lead.
+    Resting { rest: Rest, since: Instant, heir: Option<NodeId> },
 }
 
 impl<M: Member> Groups<M> {
@@ -25,7 +32,11 @@ impl<M: Member> Groups<M> {
     pub(super) fn consider_rest(&mut self, at: usize) {
         let (id, now, grace) = (self.id, self.now, self.limits.grace_micros);
         let Some(group) = self.groups.get_mut(at) else { return };
-        if let Stance::Resting { .. } = group.stance {
+        if let Stance::Resting { rest, heir, .. } = group.stance {
+            // Once it leads no more, it is as awake as the others.
+            if heir.is_some() && group.machine.rest(&|_| true) != Some(rest) {
+                self.thaw(at);
+            }
             return;
         }
         let (peers, absence) = (&self.peers, self.limits.absence_micros());
@@ -33,14 +44,18 @@ impl<M: Member> Groups<M> {
         let rest = group.machine.rest(&absent);
         let stance = core::mem::replace(&mut group.stance, Stance::Awake);
         match (rest, stance) {
-            (Some(rest), Stance::Asked { rest: asked }) if rest == asked => self.freeze(at, rest, 0),
+            (Some(rest), Stance::Asked { rest: asked, heir }) if rest == asked => match heir {
+                Some(heir) => self.hurry(at, heir),
+                None => self.freeze(at, rest, 0, None),
+            },
             (Some(rest), Stance::Calm { rest: before, since }) if rest == before => {
                 let without =
                     group.voters().filter(|&(_, node)| absent(node)).fold(0, |all, (bit, _)| all | bit);
                 // An answer that is still to come would wake it at once.
                 let all_answered = group.unanswered & !without == 0;
                 if now >= since.after_micros(grace) && all_answered && group.machine.may_stop() {
-                    self.freeze(at, rest, without);
+                    let heir = group.heir(without).filter(|_| group.offer <= now);
+                    self.freeze(at, rest, without, heir);
                 } else {
                     group.stance = stance;
                 }
@@ -53,10 +68,14 @@ impl<M: Member> Groups<M> {
     }
 
     /// Stops the clock of a group.
-    fn freeze(&mut self, at: usize, rest: Rest, without: u64) {
+    fn freeze(&mut self, at: usize, rest: Rest, without: u64, heir: Option<NodeId>) {
         let Some(group) = self.groups.get_mut(at) else { return };
-        group.stance = Stance::Resting { rest, since: self.now };
-        group.without = without;
+        group.stance = Stance::Resting { rest, since: self.now, heir };
+        // Those who are to elect another are not told to rest.
+        group.without = if heir.is_some() { u64::MAX } else { without };
+        if heir.is_some() {
+            group.offer = self.now.after_micros(OFFER_PAUSE_MICROS);
+        }
         group.machine.shrink();
         if self.resting == 0 {
             self.beat = self.now.after_micros(self.limits.beat_micros);
@@ -67,7 +86,7 @@ impl<M: Member> Groups<M> {
             if rest.leader == peer.id {
                 peer.led += 1;
             } else if rest.leader == self.id && bit != 0 {
-                peer.leads += 1;
+                peer.leads += usize::from(heir.is_none());
                 if group.owed & bit == 0 {
                     group.owed |= bit;
                     peer.owed.push(at); // each group once
@@ -77,10 +96,30 @@ impl<M: Member> Groups<M> {
         self.words = true;
     }
 
+    /// Whether this node leads a group, and keeps still so that another is elected.
+    pub(super) fn is_offering(&self, at: usize) -> bool {
+        let group = self.groups.get(at);
+        group.is_some_and(|group| matches!(group.stance, Stance::Resting { heir: Some(_), .. }))
+    }
+
+    /// Another node is to lead: its election timer is over at once, and the others hold on to the leader that was no longer.
+    /// All that happens is that time passes.
+    fn hurry(&mut self, at: usize, heir: NodeId) {
+        let (id, now) = (self.id, self.now);
+        let Some(group) = self.groups.get_mut(at) else { return };
+        let machine = &group.machine;
+        let until = if heir == id { machine.deadline() } else { machine.holds_on() };
+        let left = until.map_or(Duration::ZERO, |until| until.since(group.time(now)));
+        group.ahead_micros += crate::time::micros(left);
+        let time = group.time(now);
+        group.machine.handle(time, Input::Wake);
+        self.queue(at);
+    }
+
     /// The clock of a group goes on from where it stopped.
     pub(super) fn thaw(&mut self, at: usize) {
         let Some(group) = self.groups.get_mut(at) else { return };
-        let Stance::Resting { rest, since } = group.stance else { return };
+        let Stance::Resting { rest, since, .. } = group.stance else { return };
         group.stance = Stance::Awake;
         group.stood_micros += crate::time::micros(self.now.since(since));
         self.resting -= 1;
@@ -194,7 +233,7 @@ impl<M: Member> Groups<M> {
         if self.hear(from, life).is_none() {
             return;
         }
-        groups.for_each(|&Resting { group, term, last }| {
+        groups.for_each(|&Resting { group, term, last, heir }| {
             let Some(at) = self.place(group) else {
                 self.counters.not_hosted += 1;
                 return;
@@ -202,11 +241,11 @@ impl<M: Member> Groups<M> {
             let asked = Rest { leader: from, term, last };
             let Some(group) = self.groups.get_mut(at) else { return };
             match group.stance {
-                Stance::Resting { rest, .. } if rest == asked => {}
+                Stance::Resting { rest, .. } if rest == asked && heir.is_none() => {}
                 // Of two that claim to lead, one is wrong.
                 Stance::Resting { .. } => self.thaw(at),
                 Stance::Awake | Stance::Calm { .. } | Stance::Asked { .. } => {
-                    group.stance = Stance::Asked { rest: asked };
+                    group.stance = Stance::Asked { rest: asked, heir };
                     // What was told before it may still have to be done.
                     self.queue(at);
                 }

@@ -5,7 +5,7 @@ use super::output::Plan;
 use super::role::State;
 use crate::groups::{Member, Rest};
 use crate::space::List;
-use crate::{Command, NodeId, Space};
+use crate::{Command, Instant, NodeId, Space};
 
 impl<C: Command, S: Space> Member for Raft<C, S> {
     fn node(&self) -> NodeId {
@@ -48,6 +48,11 @@ impl<C: Command, S: Space> Member for Raft<C, S> {
         if let State::Leader(leader) = &mut self.state {
             leader.progress.shrink();
         }
+    }
+
+    fn holds_on(&self) -> Option<Instant> {
+        // Thesis 4.2.3.
+        Some(self.timer.since.after_micros(self.config.election_micros()))
     }
 
     fn may_stop(&self) -> bool {

@@ -5,7 +5,7 @@ use super::output::Plan;
 use crate::application::Application;
 use crate::groups::{Member, Rest};
 use crate::space::Window;
-use crate::{NodeId, Space};
+use crate::{Instant, NodeId, Space};
 
 impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize> Member
     for Replicated<A, S, SESSIONS, REPLIES>
@@ -46,6 +46,10 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize> Memb
         self.calls.shrink();
         self.queries.shrink();
         self.sessions.shrink();
+    }
+
+    fn holds_on(&self) -> Option<Instant> {
+        self.raft.holds_on()
     }
 
     fn may_stop(&self) -> bool {

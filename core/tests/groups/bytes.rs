@@ -18,9 +18,9 @@ fn messages_are_these_bytes() {
     assert_eq!(encoded(&inner), [0, 0xAC, 2, 0, 5, 0xAC, 2]);
     assert_eq!(encoded(&Message::Beat { life: 300, resting: 2 }), [1, 0xAC, 2, 2]);
     let last = Position { term: Term::new(2), index: Index::new(5) };
-    let resting = [Resting { group: group(300), term: Term::new(3), last }];
+    let resting = [Resting { group: group(300), term: Term::new(3), last, heir: None }];
     let rest = Message::Rest { life: 1, groups: Batch::of(&resting) };
-    assert_eq!(encoded(&rest), [2, 1, 1, 0xAC, 2, 3, 2, 5]);
+    assert_eq!(encoded(&rest), [2, 1, 1, 0xAC, 2, 3, 2, 5, 0]);
     for message in [inner, Message::Beat { life: 300, resting: 2 }, rest] {
         let bytes = encoded(&message);
         let back = Node::take_message(&bytes).expect("it is what was put");

@@ -3,6 +3,7 @@
 mod alone;
 mod apart;
 mod bytes;
+mod homes;
 mod resting;
 mod restoring;
 mod support;

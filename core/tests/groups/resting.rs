@@ -365,13 +365,13 @@ fn a_follower_rests_only_in_the_state_in_which_its_leader_does() {
         let ticket = cluster.ask(follower, of, replicated::Request::Query(()));
         cluster.run_but(&|_| false);
         assert!(cluster.host(follower).outcomes.remove(&ticket).is_some());
-        let groups = [Resting { group: group(of), term: Term::new(term), last }];
+        let groups = [Resting { group: group(of), term: Term::new(term), last, heir: None }];
         let message = Message::Rest { life, groups: Batch::of(&groups) };
         cluster.host(follower).node.handle(now, Input::Message { from: leader, message });
         cluster.drain(follower);
         assert!(!cluster.node(follower).is_resting(group(of)), "{say}");
     }
-    let groups = [Resting { group: group(of), term: status.term, last: at(term, last) }];
+    let groups = [Resting { group: group(of), term: status.term, last: at(term, last), heir: None }];
     let message = || Message::Rest { life, groups: Batch::of(&groups) };
     let (now, other) = (cluster.now, cluster.followers(of)[1]);
     cluster.host(follower).node.handle(now, Input::Message { from: other, message: message() });

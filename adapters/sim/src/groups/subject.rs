@@ -49,6 +49,8 @@ crate::paths! {
         MessageToResting = "groups: message to one that rests",
         /// A Rest reached a node that did not go to rest.
         RestRefused = "groups: told to rest, and did not",
+        /// A leader wanted another node to lead.
+        Offered = "groups: lead offered to another node",
         /// Something was asked of a group that is not hosted.
         NotHosted = "groups: asked of a node that does not host it",
         /// A node started from a snapshot.
@@ -63,6 +65,7 @@ crate::paths! {
 struct Seen {
     id: GroupId,
     nodes: Vec<NodeId>,
+    home: Option<NodeId>,
     history: History,
     promises: Promises,
     /// By node, whether it rested after its last step, and in which term.
@@ -120,8 +123,8 @@ impl Bursts {
         self.tally.hit(path as usize);
     }
 
-    /// The groups that a seed stands for, each with its nodes: the first is on all.
-    fn layout(&self, nodes: &[NodeId]) -> Vec<(GroupId, Vec<NodeId>)> {
+    /// The groups that a seed stands for, each with its nodes, and with the one where it belongs: the first is on all.
+    fn layout(&self, nodes: &[NodeId]) -> Vec<(GroupId, Vec<NodeId>, Option<NodeId>)> {
         let mut rng = Chance::seeded(self.seed ^ 0x6C0B);
         let count = 1 + rng.below(MOST_GROUPS);
         let group = |number| {
@@ -131,7 +134,8 @@ impl Bursts {
                     nodes.remove(rng.below(nodes.len() as u64) as usize);
                 }
             }
-            (GroupId::new(number), nodes)
+            let home = (rng.below(2) == 0).then(|| nodes[rng.below(nodes.len() as u64) as usize]);
+            (GroupId::new(number), nodes, home)
         };
         (0..count).map(group).collect()
     }
@@ -238,17 +242,25 @@ impl Bursts {
         if here.len() * 2 <= seen.nodes.len() {
             return None;
         }
-        let leaders = here.iter().filter(|(_, _, member)| member.status().role == Role::Leader).count();
+        let leads = |(_, _, member): &&(NodeId, bool, &Member)| member.status().role == Role::Leader;
+        let leaders = here.iter().filter(leads).count();
+        let away = seen.home.is_some_and(|home| {
+            let is_home = |(node, _, _): &&(NodeId, bool, &Member)| *node == home;
+            // A leader votes for nobody: the others have to be a majority.
+            let can = (here.len() - 1) * 2 > seen.nodes.len();
+            can && here.iter().filter(is_home).any(|member| !leads(&member))
+        });
         let resting = here.iter().filter(|(_, resting, _)| *resting).count();
         let total = here.first().map_or(0, |(_, _, member)| member.application().total);
         let alike = here.iter().all(|(_, _, member)| member.application().total == total);
         let sound = (seen.promises.floor()..=seen.promises.asked).contains(&total);
         let quiet = now.as_micros().saturating_sub(seen.sent);
         let answered = seen.answered > *round;
-        let done = leaders == 1 && resting == here.len() && alike && sound && answered && quiet >= QUIET;
+        let done =
+            leaders == 1 && !away && resting == here.len() && alike && sound && answered && quiet >= QUIET;
         (!done).then(|| {
             format!(
-                "{} in round {round}: {leaders} leaders, {resting} of {} rest, quiet for {quiet} us, alike: {alike}, \
+                "{} in round {round}: {leaders} leaders, away from home: {away}, {resting} of {} rest, quiet for {quiet} us, alike: {alike}, \
                  sound: {sound}, answered: {answered}",
                 seen.id,
                 here.len()
@@ -271,8 +283,9 @@ impl Bursts {
 impl Subject<Machine> for Bursts {
     fn settings(&self, node: NodeId, nodes: &[NodeId]) -> Settings<replicated::Settings<Space>> {
         let mut rng = Rng::new(self.seed ^ 0x5E77);
-        let mut groups = Vec::new();
-        for (group, nodes) in self.layout(nodes) {
+        let (mut groups, mut homes) = (Vec::new(), Vec::new());
+        for (group, nodes, home) in self.layout(nodes) {
+            homes.extend(home.map(|home| (group, home)));
             let mut config = Config::new(node, &nodes);
             if rng.below(2) == 0 {
                 config = config.preferring(nodes[group.get() as usize % nodes.len()]);
@@ -290,13 +303,15 @@ impl Subject<Machine> for Bursts {
             beat: Duration::from_millis(beat),
             silence: Duration::from_millis(beat * (3 + rng.below(4))),
             grace: Duration::from_millis(rng.below(300)),
+            homes,
             ..Settings::new(groups)
         }
     }
 
     fn on_start(&mut self, nodes: &[NodeId]) {
         self.nodes = nodes.to_vec();
-        let seen = |(id, group): (GroupId, Vec<NodeId>)| Seen {
+        let seen = |(id, group, home): (GroupId, Vec<NodeId>, _)| Seen {
+            home,
             id,
             history: History::of(nodes).among(group.len()),
             nodes: group,
@@ -345,6 +360,13 @@ impl Subject<Machine> for Bursts {
     }
 
     fn on_sent(&mut self, at: At, to: NodeId, message: &Message<'_, replicated::Message<'_, Ask>>) -> Check {
+        if let Message::Rest { groups, .. } = message {
+            groups.for_each(|resting| {
+                if resting.heir.is_some() {
+                    self.hit(Path::Offered);
+                }
+            });
+        }
         let Message::Group { group, message } = message else { return Ok(()) };
         let seen = self.seen(*group);
         seen.sent = at.now.as_micros();
@@ -478,7 +500,7 @@ impl Subject<Machine> for Bursts {
     }
 
     fn patience(&self) -> Duration {
-        Duration::from_secs(60)
+        Duration::from_secs(120)
     }
 
     fn tally(&self) -> Tally {
