@@ -1,0 +1,100 @@
+//! Claims about one node that keeps the logs of many groups on one disk.
+#![cfg(unix)]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use common::{CLUSTER, ONE, ends, soon};
+use quorate::groups::{Groups, Request, Settings};
+use quorate::keyspace::{Answer, Change, Command, Keyspace, Reply};
+use quorate::replicated::{Outcome, Request as Ask, Settings as Replica};
+use quorate::space::Heap;
+use quorate::{GroupId, Replicated};
+use quorate_disk::Options;
+use quorate_threads::{Handle, Node};
+
+/// Compacted often.
+type Store = Groups<Replicated<Keyspace, Heap<1, 64, 256>>>;
+
+const BUSY: GroupId = GroupId::new(0);
+const COLD: u64 = 40;
+
+fn start(directory: &Path) -> Node<Store> {
+    let groups = (0..=COLD).map(|group| (GroupId::new(group), Replica::new(ONE, &[ONE])));
+    let options =
+        Options { segment_bytes: 1 << 14, max_record_bytes: 1 << 13, reserve_bytes: 0, ..Options::default() };
+    let node = Node::<Store>::builder(CLUSTER, ONE, Settings::new(groups));
+    node.start_in(directory, options).expect("it starts")
+}
+
+/// Adds to the counters of these groups, all at once; the sums, as far as they are known.
+fn add(handle: &Handle<Store>, groups: &[GroupId]) -> Vec<Option<i64>> {
+    let add = |group: &GroupId| {
+        let change = Change::Add { key: "counter".into(), by: 1 };
+        let request = Request { group: *group, request: Ask::Command(Command::Change(change)) };
+        handle.submit(request).expect("the node runs")
+    };
+    let answers: Vec<_> = groups.iter().map(add).collect();
+    let sum = |answer| match soon("outcome", answer) {
+        Ok(Outcome::Replied { reply: Reply::Answer(Answer::Integer(sum)), .. }) => Some(sum),
+        _ => None,
+    };
+    answers.into_iter().map(sum).collect()
+}
+
+/// Adds one in each group, until that is known to be done in all; what there is then.
+fn add_in_all(handle: &Handle<Store>) -> Vec<i64> {
+    let groups: Vec<_> = (0..=COLD).map(GroupId::new).collect();
+    let one = |group: &GroupId| {
+        (0..1000).find_map(|_| add(handle, &[*group])[0]).expect("one of many requests comes to something")
+    };
+    groups.iter().map(one).collect()
+}
+
+fn segments(directory: &Path) -> BTreeSet<String> {
+    let files = std::fs::read_dir(directory).expect("the directory is there");
+    let names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
+    names.filter(|name| name.ends_with(".log")).collect()
+}
+
+#[test]
+fn cold_groups_restate_what_they_have_before_the_log_of_all_grows_long() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let node = start(directory.path());
+    let before = add_in_all(node.handle());
+    let first = segments(directory.path());
+    let mut most = 0;
+    for _ in 0..300 {
+        add(node.handle(), &[BUSY; 40]);
+        most = most.max(segments(directory.path()).len());
+    }
+    let last = segments(directory.path());
+    assert!(first.is_disjoint(&last), "the first segments went: {first:?}, {last:?}");
+    let number = |name: &String| u64::from_str_radix(&name[..16], 16).expect("a number");
+    assert!(last.iter().map(number).max() > Some(20), "{last:?}");
+    assert!(most <= 12, "{most} segments");
+    ends("kill", || node.kill());
+
+    let node = start(directory.path());
+    let after = add_in_all(node.handle());
+    assert!(before.iter().zip(&after).all(|(before, after)| before < after), "{before:?}, {after:?}");
+    ends("shutdown", || node.shutdown());
+}
+
+#[test]
+fn groups_that_save_at_the_same_time_share_a_sync() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let node = start(directory.path());
+    add_in_all(node.handle());
+    let groups: Vec<_> = (0..=COLD).map(GroupId::new).collect();
+    let before = node.handle().counters();
+    for _ in 0..10 {
+        add(node.handle(), &groups);
+    }
+    let after = node.handle().counters();
+    let (records, syncs) = (after.records - before.records, after.syncs - before.syncs);
+    assert!(records >= 10 * COLD && syncs * 4 <= records, "{records} records with {syncs} syncs");
+    ends("shutdown", || node.shutdown());
+}
