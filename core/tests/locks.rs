@@ -243,6 +243,19 @@ fn what_was_not_told_is_told_after_a_restart() {
 }
 
 #[test]
+fn a_copy_has_news_when_the_original_has() {
+    let mut locks = busy();
+    for told in [false, true] {
+        if told {
+            granted(&mut locks);
+            wounded(&mut locks);
+        }
+        let copy = Manager::<InHeap>::restore(&mut &image(&locks)[..]).expect("its own bytes");
+        assert_eq!((locks.has_news(), copy.has_news()), (!told, !told));
+    }
+}
+
+#[test]
 fn bytes_that_break_a_promise_are_malformed() {
     let claim = |number, state, wounded| [1, number, number, state, wounded];
     let row = |key, number, mode| [key, 1, number, mode];
