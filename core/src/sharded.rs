@@ -114,6 +114,36 @@ where
     over: BTreeMap<GroupId, Vec<TxId>>,
     /// When they are told to.
     forgetting: Option<Instant>,
+    counters: Counters,
+}
+
+/// How often this node met what is not the rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Transactions that were in the way of an older one, and were begun again.
+    pub wounded: u64,
+    /// Transactions that were decided too late, or not at all.
+    pub too_late: u64,
+    /// Parts of others' transactions of which their homes were asked.
+    pub resolved: u64,
+    /// Those of which nothing had been decided yet.
+    pub undecided: u64,
+    /// Those that were given up, since nobody had decided to do them.
+    pub presumed: u64,
+    /// Those that were done, since somebody had.
+    pub rescued: u64,
+    /// Others' transactions whose groups were told once more that all is done.
+    pub swept: u64,
+    /// Parts that had to wait for their keys.
+    pub waited: u64,
+    /// Commands, and transactions of one group, that had to.
+    pub lined_up: u64,
+    /// Queries that had to.
+    pub looked: u64,
+    /// Those of both kinds that lost their place in line.
+    pub lost_turns: u64,
+    /// Steps that a group had no room for, or whose outcome nobody confirmed.
+    pub put_off: u64,
 }
 
 /// What may be asked of a node.
@@ -312,6 +342,12 @@ where
     #[must_use]
     pub const fn conducted(&self) -> usize {
         self.conducted
+    }
+
+    /// What happened so far that is not the rule.
+    #[must_use]
+    pub const fn counters(&self) -> Counters {
+        self.counters
     }
 
     fn tell_time(&mut self, now: Instant) {

@@ -36,7 +36,7 @@ pub enum Command<C, W> {
     Decide {
         /// The transaction.
         tx: TxId,
-        /// All groups that take part.
+        /// All groups that take part; none if nobody has to be told, since nothing is changed.
         groups: Vec<GroupId>,
         /// No later than this.
         until: Timestamp,
@@ -68,18 +68,29 @@ pub enum Command<C, W> {
 
 impl<C: Weighed, W: Weighed> Weighed for Command<C, W> {
     fn weight(&self) -> usize {
-        /// A transaction's name.
-        const NAME: usize = 20;
         1 + match self {
             Self::Plain(command) => command.weight(),
             Self::Once(work) => work.weight(),
             Self::Look(keys) => keys.iter().map(|key| key.len() + 4).sum(),
             Self::Prepare { work, .. } => NAME + 30 + work.weight(),
-            Self::Decide { groups, .. } => NAME + 10 + 10 * groups.len(),
+            Self::Decide { groups, .. } => return weight_of_decide(groups.len()),
             Self::Turn { .. } | Self::Finish { .. } | Self::Resolve { .. } | Self::Force { .. } => NAME + 10,
-            Self::Forget(all) => 4 + NAME * all.len(),
+            Self::Forget(all) => return weight_of_forget(all.len()),
         }
     }
+}
+
+/// What a transaction's name weighs.
+const NAME: usize = 20;
+
+/// What the decision about so many groups weighs.
+pub(super) const fn weight_of_decide(groups: usize) -> usize {
+    11 + NAME + 10 * groups
+}
+
+/// What it weighs that so many are forgotten.
+pub(super) const fn weight_of_forget(count: usize) -> usize {
+    5 + NAME * count
 }
 
 /// What an entry gets back.

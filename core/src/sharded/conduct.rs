@@ -1,12 +1,11 @@
 //! Conducting: what a node does over several entries so that each transaction ends, its own and those of nodes that are gone.
 
-use super::command::{Answer, Command, Notice, Query, Reply};
-use super::shard::{NoticeOf, ReplyOf, collect};
+use super::command::{Answer, Command, Notice, Query, Reply, weight_of_decide, weight_of_forget};
+use super::shard::{NoticeOf, ReplyOf};
 use super::task::{Name, Part, Span, Stage, Step, Task, What};
 use super::{
     CONDUCTED, Failure, LIMIT, Outcome, PARTS, Reason, SLACK, Shard, Sharded, TURN, Ticket, Transactional,
 };
-use crate::locks::Mode;
 use crate::raft::Role;
 use crate::{Age, GroupId, Instant, Machine, Moment, Space, TxId, groups, replicated};
 use alloc::vec::Vec;
@@ -32,6 +31,9 @@ where
         }
         if parts.len() > 1 {
             let ticket = Ticket::Many(self.tasks_ever + 1);
+            let heard = parts.iter().filter_map(|(group, _)| self.groups.get(*group));
+            let heard = heard.map(|group| group.application().latest).max().unwrap_or_default();
+            self.latest = self.latest.max(heard);
             let age = self.latest.next();
             self.begin(ticket, age, self.now, parts);
             return Ok(ticket);
@@ -60,6 +62,13 @@ where
             let limit = machine.limit().saturating_sub(64);
             (crate::Command::weight(work) > limit).then_some(Reason::TooLarge { limit })
         };
+        // The decision has to fit too.
+        let home = parts.first().and_then(|(group, _)| self.groups.get(*group));
+        if let Some(limit) =
+            home.map(replicated::Replicated::limit).filter(|limit| weight_of_decide(parts.len()) > *limit)
+        {
+            return Some(Reason::TooLarge { limit });
+        }
         let unfit = parts.iter().enumerate().find_map(twice).or_else(|| parts.iter().find_map(unfit));
         unfit.or((parts.len() > 1 && self.conducted == CONDUCTED).then_some(Reason::Busy))
     }
@@ -70,8 +79,15 @@ where
         let tx = TxId { coordinator: self.id, number: self.rng.next() };
         let Some(&(home, _)) = parts.first() else { return };
         let until = self.groups.get(home).map(replicated::Replicated::time).unwrap_or_default();
-        let parts: Vec<_> =
-            parts.into_iter().map(|(group, work)| Part { group, work, gain: None, is_open: true }).collect();
+        let parts = parts.into_iter().map(|(group, work)| Part {
+            group,
+            work,
+            gain: None,
+            is_asked: false,
+            is_turn: false,
+            is_open: true,
+        });
+        let parts: Vec<_> = parts.collect();
         let count = parts.len();
         let (until, stage) = (until.after(LIMIT + SLACK), Stage::Preparing);
         let span = Span { ticket: Some(ticket), tx, age, home, until, parts, stage };
@@ -106,16 +122,39 @@ where
         match self.groups.request(self.now, groups::Request { group, request }) {
             Ok(ticket) => {
                 self.steps.insert(ticket, (task, step));
+                self.set_asked(task, step, true);
                 if let Some(task) = self.tasks.get_mut(&task) {
                     task.under_way += 1;
                 }
             }
-            Err(_) => self.put_off(task, step),
+            Err(groups::Refusal::InGroup { refusal, .. }) => self.on_refused(task, step, refusal.reason),
+            Err(groups::Refusal::NotHosted(_)) => self.put_off(task, step),
+        }
+    }
+
+    /// A group did not take a step up. Only what waits for room can be taken later.
+    fn on_refused(&mut self, task: u64, step: Step, reason: replicated::Reason) {
+        match (self.tasks.get_mut(&task).map(|task| &mut task.what), reason) {
+            (Some(what @ &mut What::Look { ticket, .. }), replicated::Reason::TooLarge { .. }) => {
+                *what = What::Over;
+                self.tell(ticket, Outcome::Failed(Failure::Full));
+            }
+            _ => self.put_off(task, step),
+        }
+    }
+
+    /// Notes whether a part is being asked for its promise.
+    fn set_asked(&mut self, task: u64, step: Step, is_asked: bool) {
+        if let Step::Prepare(at) = step
+            && let Some(part) = self.span(task).and_then(|span| span.parts.get_mut(at))
+        {
+            part.is_asked = is_asked;
         }
     }
 
     fn put_off(&mut self, task: u64, step: Step) {
         let Some(of) = self.tasks.get_mut(&task) else { return };
+        self.counters.put_off += 1;
         if !of.again.contains(&step) {
             of.again.push(step);
         }
@@ -128,12 +167,14 @@ where
         Some(match (&self.tasks.get(&task)?.what, step) {
             (What::Span(span), Step::Prepare(part)) if span.stage == Stage::Preparing => {
                 let &Span { tx, age, home, until, .. } = span;
-                let part = span.parts.get(part)?;
+                let part = span.parts.get(part).filter(|part| part.gain.is_none() && !part.is_asked)?;
                 let work = part.work.clone();
                 (part.group, Commanded(Command::Prepare { tx, age, home, until, work }))
             }
             (What::Span(span), Step::Decide) if span.stage == Stage::Deciding => {
-                let groups = span.parts.iter().map(|part| part.group).collect();
+                // Who only looks has nothing that would have to be done.
+                let all = span.parts.iter().filter(|_| span.writes());
+                let groups = all.map(|part| part.group).collect();
                 (span.home, Commanded(Command::Decide { tx: span.tx, groups, until: span.until }))
             }
             (What::Span(span), Step::Finish(group)) => {
@@ -175,6 +216,7 @@ where
         if let Some(task) = self.tasks.get_mut(&task) {
             task.under_way -= 1;
         }
+        self.set_asked(task, step, false);
         match outcome {
             replicated::Outcome::Replied { reply, at } => self.on_reply(task, step, reply, at),
             replicated::Outcome::Answered(answer) => self.on_answer(task, answer),
@@ -190,6 +232,7 @@ where
         match outcome {
             replicated::Outcome::Replied { reply: Reply::Waits { tx, latest }, .. } => {
                 self.latest = self.latest.max(latest);
+                self.counters.lined_up += 1;
                 let task = self.task(What::Line { ticket: Some(ticket), group, tx }, self.now);
                 self.name(task, (Some(group), tx));
             }
@@ -204,6 +247,7 @@ where
                 self.tell(ticket, Outcome::Answered(answer));
             }
             replicated::Outcome::Answered(Answer::Blocked(query, keys)) => {
+                self.counters.looked += 1;
                 let task = self.task(What::Look { ticket, group, tx: None, query, keys }, self.now);
                 self.take(task, Step::Look);
             }
@@ -221,7 +265,10 @@ where
             Reply::Objects(objection) => Outcome::Aborted { group, objection },
             Reply::Full => Outcome::Failed(Failure::Full),
             // It lost its place in line before its turn came.
-            Reply::Unknown => Outcome::Failed(Failure::TimedOut),
+            Reply::Unknown => {
+                self.counters.lost_turns += 1;
+                Outcome::Failed(Failure::TimedOut)
+            }
             Reply::Waits { .. } | Reply::Decided(_) | Reply::Undecided | Reply::Finished => {
                 Outcome::Failed(Failure::Unconfirmed)
             }
@@ -267,12 +314,18 @@ where
                 self.end_if_finished(task);
             }
             (What::Rescue { group, commit, .. }, Step::Resolve) => match reply {
-                Reply::Decided(decided @ Some(_)) => {
-                    *commit = decided;
+                Reply::Decided(Some(decided)) => {
+                    *commit = Some(decided);
                     let group = *group;
+                    let count =
+                        if decided { &mut self.counters.rescued } else { &mut self.counters.presumed };
+                    *count += 1;
                     self.take(task, Step::Finish(group));
                 }
-                _ => of.what = What::Over,
+                _ => {
+                    self.counters.undecided += 1;
+                    of.what = What::Over;
+                }
             },
             (What::Sweep { home, tx, open }, Step::Finish(group)) => {
                 open.retain(|other| *other != group);
@@ -337,7 +390,15 @@ where
                 return;
             }
             // Its turn comes later.
-            Reply::Waits { .. } => return,
+            Reply::Waits { .. } => {
+                let is_turn = core::mem::take(&mut part.is_turn);
+                self.counters.waited += 1;
+                // Or it has come already.
+                if is_turn {
+                    self.take(task, Step::Prepare(at));
+                }
+                return;
+            }
             Reply::Objects(objection) => Outcome::Aborted { group: part.group, objection },
             Reply::Full => Outcome::Failed(Failure::Full),
             Reply::Plain(_) | Reply::Decided(_) | Reply::Undecided | Reply::Finished | Reply::Unknown => {
@@ -348,38 +409,37 @@ where
         self.finish(task, false, false);
     }
 
-    /// All have promised.
+    /// All have promised. So it is decided, at home, that all of them held at one moment: also who only looks has to know.
     fn decide(&mut self, task: u64) {
         let Some(span) = self.span(task) else { return };
-        let writes = |part: &Part<A>| {
-            collect(|visit| A::keys(&part.work, visit)).iter().any(|(_, mode)| *mode == Mode::Exclusive)
-        };
-        if span.parts.iter().any(writes) {
-            span.stage = Stage::Deciding;
-            return self.take(task, Step::Decide);
-        }
-        // What only looks has all its keys at this moment, and nothing to lose.
-        self.end_committed(task);
-        self.finish(task, true, false);
+        span.stage = Stage::Deciding;
+        self.take(task, Step::Decide);
     }
 
     fn on_decided(&mut self, task: u64, reply: &ReplyOf<A>) {
         let Some(span) = self.span(task).filter(|span| span.stage == Stage::Deciding) else { return };
         match reply {
             Reply::Decided(Some(true)) => {
-                let home = span.home;
+                let (home, writes) = (span.home, span.writes());
                 // Its own part is done with the decision.
                 let own = span.parts.iter_mut().filter(|part| part.group == home);
                 own.for_each(|part| part.is_open = false);
                 self.end_committed(task);
-                self.finish(task, true, true);
+                self.finish(task, true, writes);
             }
             Reply::Decided(Some(false)) => {
+                self.counters.too_late += 1;
+                // This node may have thought it earlier than it is at home, after a restart say. It knows better now.
+                let begun = self.tasks.get(&task).map(|task| task.begun).unwrap_or_default();
+                if begun.after(LIMIT) > self.now {
+                    return self.begin_again(task);
+                }
                 self.end_span(task, Outcome::Failed(Failure::TimedOut));
                 self.finish(task, false, false);
             }
             _ => {
                 // Others have ended it meanwhile, or an operator has.
+                self.counters.too_late += 1;
                 self.end_span(task, Outcome::Failed(Failure::Unconfirmed));
                 self.leave(task);
             }
@@ -428,11 +488,19 @@ where
         }
     }
 
-    /// It is in the way of an older one: it is given up, and tried again, as old as it is.
+    /// It is in the way of an older one.
     fn on_wounded(&mut self, tx: TxId) {
         let Some(&task) = self.by_name.get(&(None, tx)) else { return };
+        if self.span(task).is_some_and(|span| span.stage == Stage::Preparing && span.ticket.is_some()) {
+            self.counters.wounded += 1;
+            self.begin_again(task);
+        }
+    }
+
+    /// It is given up, and tried again, as old as it is.
+    fn begin_again(&mut self, task: u64) {
         let begun = self.tasks.get(&task).map(|task| task.begun).unwrap_or_default();
-        let Some(span) = self.span(task).filter(|span| span.stage == Stage::Preparing) else { return };
+        let Some(span) = self.span(task) else { return };
         let (ticket, age) = (span.ticket.take(), span.age);
         let parts: Vec<_> = span.parts.iter().map(|part| (part.group, part.work.clone())).collect();
         self.finish(task, false, false);
@@ -445,7 +513,8 @@ where
     fn forget(&mut self, home: GroupId, tx: TxId) {
         let all = self.over.entry(home).or_default();
         all.push(tx);
-        if all.len() >= FORGOTTEN {
+        let limit = self.groups.get(home).map_or(0, replicated::Replicated::limit);
+        if all.len() >= FORGOTTEN || weight_of_forget(all.len() + 1) > limit {
             return self.forget_at(home);
         }
         self.forgetting = self.forgetting.or(Some(self.now.after(LOOK)));
@@ -468,6 +537,7 @@ where
                 if self.sees_to(group, tx) && self.groups.get(home).is_some() {
                     let rescue = What::Rescue { group, home, tx, until, commit: None };
                     let task = self.task(rescue, self.now);
+                    self.counters.resolved += 1;
                     self.name(task, (Some(group), tx));
                     self.take(task, Step::Resolve);
                 }
@@ -476,6 +546,7 @@ where
                 if self.sees_to(group, tx) {
                     groups.retain(|other| *other != group && self.groups.get(*other).is_some());
                     let task = self.task(What::Sweep { home: group, tx, open: groups.clone() }, self.now);
+                    self.counters.swept += 1;
                     self.name(task, (Some(group), tx));
                     groups.into_iter().for_each(|other| self.take(task, Step::Finish(other)));
                 }
@@ -500,11 +571,17 @@ where
             Some(What::Look { .. }) => self.take(task, Step::Query),
             Some(What::Span(span)) => {
                 if let Some(part) = span.parts.iter().position(|part| part.group == group) {
-                    self.take(task, Step::Prepare(part));
+                    self.on_part_turned(task, part);
                 }
             }
             Some(What::Rescue { .. } | What::Sweep { .. } | What::Forget { .. } | What::Over) | None => {}
         }
+    }
+
+    fn on_part_turned(&mut self, task: u64, at: usize) {
+        let Some(part) = self.span(task).and_then(|span| span.parts.get_mut(at)) else { return };
+        part.is_turn = part.is_asked;
+        self.take(task, Step::Prepare(at));
     }
 
     // Time.

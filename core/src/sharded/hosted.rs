@@ -1,6 +1,6 @@
 //! A sharded application for drivers that know nothing of it. Its messages and records are those of its groups.
 
-use super::{Event, Group, Outcome, Sharded, Ticket, Transactional};
+use super::{Counters, Event, Group, Outcome, Sharded, Ticket, Transactional};
 use crate::codec::{Full, Malformed, Sink};
 use crate::groups::{self, Groups};
 use crate::rng::mix;
@@ -63,6 +63,7 @@ where
             ended: VecDeque::new(),
             over: BTreeMap::new(),
             forgetting: None,
+            counters: Counters::default(),
         }
     }
 

@@ -8,9 +8,10 @@
 //! decision: transaction, groups, due
 //! ```
 
-use super::shard::{Decision, Item, KeyLocks, Part, Row, Shard};
+use super::shard::{Decision, Item, KeyLocks, Part, Row, Shard, Stage};
 use super::transactional::Transactional;
 use crate::codec::{self, Full, Malformed, Sink, VERSION};
+use crate::locks::Acquired;
 use crate::{Timestamp, TxId};
 use alloc::collections::{BTreeMap, BTreeSet};
 
@@ -49,12 +50,15 @@ pub(super) fn take<A: Transactional>(mut bytes: &[u8]) -> Result<Shard<A>, Malfo
     // Each row takes bytes, and decoding ends where they do.
     for _ in 0..codec::take::<u64>(input)? {
         let (tx, row) = take_row::<A>(input)?;
-        rows.insert(tx, row);
+        if rows.insert(tx, row).is_some() {
+            return Err(Malformed::Content);
+        }
     }
     let decisions: BTreeMap<TxId, Decision> = codec::take(input)?;
     let locks = KeyLocks::restore(input)?;
-    // Whoever holds or waits is known, and whoever is known holds, waits, or has let go.
-    if !locks.transactions().all(|(tx, ..)| rows.contains_key(&tx)) {
+    // Whoever holds or waits is known, and whoever is known holds or waits as it should.
+    let is_known = locks.transactions().all(|(tx, ..)| rows.contains_key(&tx));
+    if !is_known || !rows.iter().all(|(tx, row)| stands(row, locks.standing(*tx))) {
         return Err(Malformed::Content);
     }
     let due = due(&rows, &decisions);
@@ -68,6 +72,20 @@ pub(super) fn take<A: Transactional>(mut bytes: &[u8]) -> Result<Shard<A>, Malfo
         settles,
         ..Shard::default()
     })
+}
+
+/// Whether a row may stand with the locks like this.
+fn stands<A: Transactional>(row: &Row<A>, acquired: Option<Acquired>) -> bool {
+    match row {
+        Row::Part(Part { stage: Stage::Promised(_), .. }) | Row::Line { is_turn: true, .. } => {
+            acquired == Some(Acquired::Granted)
+        }
+        // Its turn may have come, and not have been seen to.
+        Row::Part(Part { stage: Stage::Waiting, .. }) | Row::Line { is_turn: false, .. } => {
+            acquired.is_some()
+        }
+        Row::Part(Part { stage: Stage::Objecting(_) | Stage::Forced(_), .. }) => acquired.is_none(),
+    }
 }
 
 fn take_row<A: Transactional>(input: &mut &[u8]) -> Result<(TxId, Row<A>), Malformed> {

@@ -286,9 +286,11 @@ impl<A: Transactional> Shard<A> {
             return Reply::Decided(Some(false));
         }
         self.finish(now, tx, true);
-        let due = now.time.after(LATE);
-        self.decisions.insert(tx, Decision { groups: groups.to_vec(), due });
-        self.due.insert((due, tx));
+        if !groups.is_empty() {
+            let due = now.time.after(LATE);
+            self.decisions.insert(tx, Decision { groups: groups.to_vec(), due });
+            self.due.insert((due, tx));
+        }
         Reply::Decided(Some(true))
     }
 
@@ -464,7 +466,9 @@ impl<A: Transactional<Query: Clone>> Application for Shard<A> {
         let query = match query {
             Query::Plain(query) => query,
             // Its keys are its own: nobody changes them meanwhile.
-            Query::InTurn(query, tx) if self.rows.contains_key(tx) => {
+            Query::InTurn(query, tx)
+                if matches!(self.rows.get(tx), Some(Row::Line { item: Item::Look, is_turn: true, .. })) =>
+            {
                 return Answer::Plain(self.application.query(now, query));
             }
             Query::InTurn(query, _) => query,

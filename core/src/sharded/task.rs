@@ -2,6 +2,7 @@
 
 use super::transactional::Transactional;
 use super::{Key, Ticket};
+use crate::locks::Mode;
 use crate::{Age, GroupId, Instant, Timestamp, TxId};
 use alloc::vec::Vec;
 
@@ -59,6 +60,10 @@ pub(super) struct Part<A: Transactional> {
     pub(super) group: GroupId,
     pub(super) work: A::Work,
     pub(super) gain: Option<A::Gain>,
+    /// Whether it is being asked for its promise. One that came after it is over would be kept, and might be done again.
+    pub(super) is_asked: bool,
+    /// Whether its turn came meanwhile.
+    pub(super) is_turn: bool,
     /// Whether the group still has to be told how it ends.
     pub(super) is_open: bool,
 }
@@ -97,5 +102,14 @@ pub(super) enum Step {
 impl<A: Transactional> Span<A> {
     pub(super) fn is_promised(&self) -> bool {
         self.parts.iter().all(|part| part.gain.is_some())
+    }
+
+    /// Whether any part changes anything.
+    pub(super) fn writes(&self) -> bool {
+        let mut writes = false;
+        self.parts
+            .iter()
+            .for_each(|part| A::keys(&part.work, &mut |_, mode| writes |= mode == Mode::Exclusive));
+        writes
     }
 }

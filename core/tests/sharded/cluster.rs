@@ -34,6 +34,11 @@ pub struct Cluster {
     pub lives: u64,
     pub groups: u64,
     pub cut: Vec<(usize, usize)>,
+    /// Links on which letters are kept, and those letters.
+    pub held: Vec<(usize, usize)>,
+    kept: Vec<Letter>,
+    /// Nodes whose clocks stand still.
+    pub stopped: BTreeMap<usize, Instant>,
 }
 
 pub const fn group(number: u64) -> GroupId {
@@ -55,10 +60,24 @@ impl Cluster {
         };
         let nodes = (0..count).map(node).collect();
         let now = Instant::from_micros(1);
-        let mut cluster = Self { nodes, wire: VecDeque::new(), now, lives: 0, groups, cut: Vec::new() };
+        let (held, kept, stopped) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let (wire, cut) = (VecDeque::new(), Vec::new());
+        let mut cluster = Self { nodes, wire, now, lives: 0, groups, cut, held, kept, stopped };
         (0..count).for_each(|at| cluster.start(at));
         cluster.pass(3_000);
         cluster
+    }
+
+    /// What a node's clock shows.
+    fn clock(&self, at: usize) -> Instant {
+        self.stopped.get(&at).copied().unwrap_or(self.now)
+    }
+
+    /// Delivers what was kept.
+    pub fn release(&mut self) {
+        self.held.clear();
+        self.wire.extend(self.kept.drain(..));
+        self.settle();
     }
 
     pub fn start(&mut self, at: usize) {
@@ -80,6 +99,7 @@ impl Cluster {
     }
 
     pub fn drain(&mut self, at: usize) {
+        let now = self.clock(at);
         let node = &mut self.nodes[at];
         let Some(machine) = &mut node.machine else { return };
         for _ in 0..10_000 {
@@ -144,7 +164,7 @@ impl Cluster {
             }
             let is_dry = claims.is_empty() && done.is_empty();
             for claim in claims {
-                machine.handle(self.now, Input::Saved(claim.assert_durable()));
+                machine.handle(now, Input::Saved(claim.assert_durable()));
             }
             for (of, what) in done {
                 let image = node.images.iter().find(|(id, _)| *id == of).map(|(_, bytes)| bytes.as_slice());
@@ -156,7 +176,7 @@ impl Cluster {
                     }
                     (Some(_), None) => continue,
                 };
-                machine.finish(self.now, done).expect("its own snapshot");
+                machine.finish(now, done).expect("its own snapshot");
             }
             if is_dry {
                 return;
@@ -167,13 +187,19 @@ impl Cluster {
 
     /// Delivers what was sent first, if anything.
     pub fn deliver_first(&mut self) -> bool {
-        let Some(Letter { from, to, bytes }) = self.wire.pop_front() else { return false };
+        let Some(letter) = self.wire.pop_front() else { return false };
+        if self.held.contains(&(letter.from, letter.to)) {
+            self.kept.push(letter);
+            return true;
+        }
+        let Letter { from, to, bytes } = letter;
+        let now = self.clock(to);
         if self.cut.contains(&(from, to)) || self.cut.contains(&(to, from)) {
             return true;
         }
         let message = Member::take_message(&bytes).expect("its own messages");
         if let Some(machine) = &mut self.nodes[to].machine {
-            machine.handle(self.now, Input::Message { from: NodeId::new(from as u64 + 1), message });
+            machine.handle(now, Input::Message { from: NodeId::new(from as u64 + 1), message });
         }
         self.drain(to);
         true
@@ -192,8 +218,9 @@ impl Cluster {
         for _ in 0..millis.div_ceil(10) {
             self.now = Instant::from_micros(self.now.as_micros() + 10_000);
             for at in 0..self.nodes.len() {
+                let now = self.clock(at);
                 if let Some(machine) = &mut self.nodes[at].machine {
-                    machine.handle(self.now, Input::Wake);
+                    machine.handle(now, Input::Wake);
                 }
                 self.drain(at);
             }
@@ -202,8 +229,9 @@ impl Cluster {
     }
 
     pub fn ask(&mut self, at: usize, request: Request<Bank>) -> Ticket {
+        let now = self.clock(at);
         let machine = self.nodes[at].machine.as_mut().expect("it is up");
-        let ticket = machine.request(self.now, request).expect("there is room");
+        let ticket = machine.request(now, request).expect("there is room");
         self.drain(at);
         ticket
     }
@@ -224,6 +252,10 @@ impl Cluster {
                 .and_then(|machine| machine.groups().get(group(number)))
                 .is_some_and(|group| group.status().role == Role::Leader)
         })
+    }
+
+    pub fn machine(&self, at: usize) -> &Member {
+        self.nodes[at].machine.as_ref().expect("it is up")
     }
 
     /// Whether no group holds anything, on any node that is up.

@@ -2,6 +2,7 @@
 
 mod bank;
 mod cluster;
+mod rules;
 
 use bank::{Overdrawn, Pay, Work};
 use cluster::{Cluster, group, pay};

@@ -1,0 +1,117 @@
+//! Rules that hold in rare schedules only. Each was found broken in a simulated world, or by thinking about one.
+
+use crate::bank::Work;
+use crate::cluster::{Cluster, Member, Space, group, pay};
+use quorate::replicated::Settings;
+use quorate::sharded::{self, Outcome, Reason, Request};
+use quorate::{Hosted, Instant, Machine, NodeId, Stored};
+
+#[test]
+fn a_query_in_line_does_not_see_the_state_before_what_was_told_to_be_done() {
+    let mut cluster = Cluster::new(3, 2);
+    let ticket = cluster.transact(0, &[(0, pay(1, -30)), (1, pay(2, 30))]);
+    while cluster.outcome(0, ticket).is_none() {
+        assert!(cluster.deliver_first(), "it is done before all is said");
+    }
+    assert!(matches!(cluster.outcome(0, ticket), Some(Outcome::Committed { .. })));
+    // It is told; and dies before it can tell the other group.
+    cluster.crash(0);
+    cluster.wire.retain(|letter| letter.from != 0);
+    let query = cluster.ask(1, Request::Query { group: group(1), query: 2 });
+    cluster.pass(1_000);
+    assert!(cluster.outcome(1, query).is_none(), "it waits: {:?}", cluster.outcome(1, query));
+    cluster.pass(6_000);
+    assert!(
+        matches!(cluster.outcome(1, query), Some(Outcome::Answered(130))),
+        "{:?}",
+        cluster.outcome(1, query)
+    );
+}
+
+#[test]
+fn who_only_looks_does_not_trust_its_clock() {
+    let mut cluster = Cluster::new(3, 3);
+    // Its clock stands still, and group 2 hears of it late.
+    cluster.stopped.insert(0, cluster.now);
+    cluster.held.push((0, 2));
+    let look = cluster.transact(0, &[(1, Work::Look(vec![1])), (2, Work::Look(vec![2]))]);
+    cluster.pass(4_000);
+    // Meanwhile group 1 has given it up, and lets others write.
+    let transfer = cluster.transact(1, &[(1, pay(1, -30)), (2, pay(2, 30))]);
+    cluster.pass(200);
+    assert!(matches!(cluster.outcome(1, transfer), Some(Outcome::Committed { .. })));
+    cluster.release();
+    cluster.stopped.clear();
+    cluster.pass(2_000);
+    match cluster.outcome(0, look) {
+        Some(Outcome::Committed { gains }) => assert_eq!(gains[0][0] + gains[1][0], 200, "{gains:?}"),
+        other => assert!(matches!(other, Some(Outcome::Failed(_))), "{other:?}"),
+    }
+    cluster.pass(5_000);
+    assert!(cluster.is_idle());
+}
+
+#[test]
+fn who_only_looks_leaves_nothing_to_remember() {
+    let mut cluster = Cluster::new(3, 3);
+    let look = cluster.transact(0, &[(1, Work::Look(vec![1])), (2, Work::Look(vec![2]))]);
+    cluster.settle();
+    assert!(
+        matches!(cluster.outcome(0, look), Some(Outcome::Committed { gains }) if *gains == [[100], [100]])
+    );
+    // A decision is forgotten a while after all have heard of it; a look has none.
+    assert!(cluster.is_idle());
+}
+
+#[test]
+fn a_node_that_comes_back_is_not_older_than_all() {
+    let mut cluster = Cluster::new(3, 2);
+    for _ in 0..5 {
+        cluster.transact(2, &[(0, pay(7, -1)), (1, pay(7, 1))]);
+        cluster.pass(200);
+    }
+    cluster.crash(0);
+    // It has a promise of its own group, and waits for the other, whose leader is gone.
+    let first = cluster.transact(1, &[(1, pay(1, 1)), (0, pay(1, -1))]);
+    cluster.settle();
+    cluster.start(0);
+    cluster.pass(60);
+    let second = cluster.transact(0, &[(1, pay(1, 1)), (0, pay(1, -1))]);
+    cluster.pass(3_000);
+    assert!(matches!(cluster.outcome(1, first), Some(Outcome::Committed { .. })));
+    assert!(matches!(cluster.outcome(0, second), Some(Outcome::Committed { .. })));
+    assert_eq!(cluster.machine(1).counters().wounded, 0);
+}
+
+#[test]
+fn what_no_entry_has_room_for_is_refused() {
+    let ids = [1].map(NodeId::new);
+    let mut settings = Settings::<Space>::new(ids[0], &ids);
+    settings.raft.append_bytes = 128;
+    let settings = sharded::spread(8, &settings);
+    let stored = Stored { records: core::iter::empty::<&[u8]>(), snapshots: &[] };
+    let mut machine =
+        Member::restore(&settings, 1, Instant::default(), stored).expect("nothing is wrong with it");
+    let parts: Vec<_> = (0..8).map(|number| (group(number), pay(1, 0))).collect();
+    let refusal =
+        machine.request(Instant::default(), Request::Transact { parts }).expect_err("it is too large");
+    assert!(matches!(refusal.reason, Reason::TooLarge { .. }), "{:?}", refusal.reason);
+}
+
+#[test]
+fn a_node_that_comes_back_tries_again_when_it_thought_it_earlier_than_it_is() {
+    let mut cluster = Cluster::new(3, 3);
+    cluster.crash(0);
+    // Time goes by in a group that is asked, and nothing in its log says so.
+    for _ in 0..80 {
+        cluster.ask(1, Request::Query { group: group(1), query: 1 });
+        cluster.pass(50);
+    }
+    cluster.start(0);
+    cluster.pass(100);
+    let ticket = cluster.transact(0, &[(1, pay(1, -30)), (2, pay(2, 30))]);
+    cluster.pass(1_000);
+    let outcome = cluster.outcome(0, ticket);
+    assert!(matches!(outcome, Some(Outcome::Committed { .. })), "{outcome:?}");
+    assert_eq!(cluster.machine(0).counters().too_late, 1);
+}
