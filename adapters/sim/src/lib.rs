@@ -12,6 +12,7 @@
 //! and a disk that lies about what it synced ([`Disk::lies`]) must be found out.
 #![forbid(unsafe_code)]
 
+pub mod bank;
 mod chance;
 mod clock;
 pub mod commit;

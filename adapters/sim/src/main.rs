@@ -11,7 +11,7 @@ mod options;
 use campaign::Campaign;
 use clap::Parser;
 use options::{Machine, Options};
-use quorate_sim::{commit, groups, lock, raft};
+use quorate_sim::{bank, commit, groups, lock, raft};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         Machine::Lock => {
             campaign.run::<lock::Machine, _>(lock::Clients::new, |clients| Some(clients.history()))
         }
+        Machine::Bank => campaign.run::<bank::Machine, _>(bank::Clients::new, |_| None),
         Machine::Groups => campaign.run::<groups::Machine, _>(groups::Bursts::new, |_| None),
         Machine::Commit => campaign.run::<commit::Machine, _>(commit::Transfers::new, |_| None),
     };

@@ -45,6 +45,8 @@ pub(crate) enum Machine {
     Raft,
     /// The lock service: clients with sessions over Raft.
     Lock,
+    /// A bank that is spread over groups, with transfers between them.
+    Bank,
     /// Many groups on each node, which rest when there is nothing to do.
     Groups,
     /// Two-phase commit: transfers between accounts of several nodes.
@@ -58,6 +60,7 @@ impl fmt::Display for Machine {
             Self::Lock => "lock",
             Self::Groups => "groups",
             Self::Commit => "commit",
+            Self::Bank => "bank",
         })
     }
 }

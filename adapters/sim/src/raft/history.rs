@@ -322,11 +322,9 @@ impl History {
             format!("{} comes up in {}, its disk is of {}", at.node, status.term, durable.term)
         })?;
         let last = durable.last();
-        holds(
-            durable.whole_snapshot().is_some() || status.last == last.index,
-            "a log is what the disk holds",
-            || format!("{} comes up with a log that ends at {}, its disk holds {last}", at.node, status.last),
-        )
+        holds(durable.was_whole || status.last == last.index, "a log is what the disk holds", || {
+            format!("{} comes up with a log that ends at {}, its disk holds {last}", at.node, status.last)
+        })
     }
 
     /// A step of a node is over.

@@ -47,6 +47,8 @@ pub(super) struct Image {
     slots: VecDeque<Slot>,
     /// A snapshot that is coming in, and how much of it there is.
     incoming: Option<(SnapshotId, u64)>,
+    /// Whether one came in whole since the last restart. It may be there still when another, or the same again, comes in.
+    pub(super) was_whole: bool,
 }
 
 impl Image {
@@ -94,10 +96,14 @@ impl Image {
             }
             Effect::Restart { term, vote, base, .. } => {
                 (self.term, self.vote, self.base, self.incoming) = (term, vote, base, None);
+                self.was_whole = false;
                 self.slots.clear();
                 self.slots.extend(slots);
             }
-            Effect::Chunk { of, end } => self.incoming = Some((of, end)),
+            Effect::Chunk { of, end } => {
+                self.incoming = Some((of, end));
+                self.was_whole |= of.size == end;
+            }
         }
     }
 }
@@ -146,9 +152,9 @@ impl Disk {
     pub(super) fn crash(&mut self) {
         self.pending.clear();
         self.slots.clear();
-        let Image { term, vote, base, ref slots, incoming } = self.durable;
+        let Image { term, vote, base, ref slots, incoming, was_whole } = self.durable;
         (self.written.term, self.written.vote) = (term, vote);
-        (self.written.base, self.written.incoming) = (base, incoming);
+        (self.written.base, self.written.incoming, self.written.was_whole) = (base, incoming, was_whole);
         self.written.slots.clone_from(slots);
     }
 }
