@@ -13,8 +13,8 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 /// What is fixed for the life of a node.
 pub type Settings<S> = groups::Settings<replicated::Settings<S>>;
 
-/// Settings of groups 0 to `count`, which are alike but for this: each node is in no hurry to lead those that are not its
-/// own, as long as whose they are is there. So their leaders are spread over the nodes.
+/// Settings of groups 0 to `count`, which are alike but for where each belongs: one after the other to each node. When
+/// there is nothing to do in a group, the lead of it is handed to the node where it belongs, also after that came back.
 ///
 /// ```
 /// use quorate::replicated::Settings;
@@ -22,21 +22,15 @@ pub type Settings<S> = groups::Settings<replicated::Settings<S>>;
 ///
 /// let nodes = [1, 2, 3].map(NodeId::new);
 /// let settings = sharded::spread(4, &Settings::<Heap<3, 64>>::new(nodes[1], &nodes));
-/// let waits = settings.groups.iter().map(|(_, settings)| settings.raft.election_timeout.as_millis());
-/// assert_eq!(waits.collect::<Vec<_>>(), [600, 300, 600, 600]);
+/// let homes: Vec<_> = settings.homes.iter().map(|(_, home)| *home).collect();
+/// assert_eq!(homes, [nodes[0], nodes[1], nodes[2], nodes[0]]);
 /// ```
 #[must_use]
 pub fn spread<S: Space>(count: u64, of: &replicated::Settings<S>) -> Settings<S> {
-    groups::Settings::new((0..count).map(|number| {
-        let mut settings = of.clone();
-        let voters = &settings.raft.voters;
-        let place = number % (voters.len() as u64).max(1);
-        let is_own = voters.iter().zip(0..).any(|(id, at)| at == place && *id == settings.raft.id);
-        if !is_own {
-            settings.raft.election_timeout *= 2;
-        }
-        (GroupId::new(number), settings)
-    }))
+    let groups = (0..count).map(GroupId::new);
+    let homes = groups.clone().zip(of.raft.voters.iter().copied().cycle());
+    let homes = homes.collect();
+    Settings { homes, ..Settings::new(groups.map(|group| (group, of.clone()))) }
 }
 
 impl<A, S, const SESSIONS: usize, const REPLIES: usize> Hosted for Sharded<A, S, SESSIONS, REPLIES>

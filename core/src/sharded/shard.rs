@@ -2,7 +2,7 @@
 
 use super::command::{Answer, Command, Notice, Query, Reply};
 use super::transactional::Transactional;
-use super::{Key, LATE, RETRY, TURN, image};
+use super::{Key, LATE, LIMIT, RETRY, SLACK, TURN, image};
 use crate::codec::{Full, Malformed, Sink};
 use crate::locks::{Acquired, Locks, Mode};
 use crate::space::Heap;
@@ -10,6 +10,7 @@ use crate::{Age, Application, GroupId, Moment, NodeId, Timestamp, TxId};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 /// How many keys may be locked in a group.
 const KEYS: usize = 65_536;
@@ -314,13 +315,16 @@ impl<A: Transactional> Shard<A> {
         }
     }
 
-    fn resolve(&self, now: Moment, tx: TxId, until: Timestamp) -> ReplyOf<A> {
+    fn resolve(&mut self, now: Moment, tx: TxId, until: Timestamp) -> ReplyOf<A> {
         if self.decisions.contains_key(&tx) {
             Reply::Decided(Some(true))
         } else if now.time > until {
             // Presumed abort: it was not decided in time, and can be no more.
             Reply::Decided(Some(false))
         } else {
+            // A group with nothing to do rests, and its time stands still: not before this.
+            let over = until.min(now.time.after(LIMIT + SLACK)).after(Duration::from_micros(1));
+            self.due.insert((over, tx));
             Reply::Undecided
         }
     }
@@ -339,7 +343,7 @@ impl<A: Transactional> Shard<A> {
     fn let_go(&mut self, now: Moment, tx: TxId) {
         self.locks.release(tx);
         // Not in this entry: it may have written what the next one writes.
-        let next = now.time.after(core::time::Duration::from_micros(1));
+        let next = now.time.after(Duration::from_micros(1));
         self.settles = self.settles.or(self.locks.has_news().then_some(next));
     }
 
