@@ -1,5 +1,7 @@
 //! Two-phase commit, through `Machine` only.
 
+mod bytes;
+mod chance;
 mod cluster;
 mod crash_points;
 mod play;

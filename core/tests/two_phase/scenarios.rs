@@ -693,3 +693,30 @@ fn the_only_one_that_was_told_to_let_go_does_not_do_it_when_it_is_asked_late() {
     }
     assert_nothing_is_held(&mut cluster);
 }
+
+/// Messages and syncs of a transaction of these parts, once numbers are reserved.
+fn cost(manners: &[(u64, Manner)]) -> (u64, u64) {
+    let mut cluster = Cluster::new(4);
+    cluster.begin(1, &[2]);
+    cluster.settle();
+    cluster.pass(300);
+    let syncs = |cluster: &Cluster| cluster.nodes.iter().map(|node| node.syncs).sum::<u64>();
+    let before = (cluster.messages, syncs(&cluster));
+    manners.iter().for_each(|&(node, manner)| cluster.at(node).manner = manner);
+    cluster.begin(1, &manners.iter().map(|&(node, _)| node).collect::<Vec<_>>());
+    cluster.settle();
+    (cluster.messages - before.0, syncs(&cluster) - before.1)
+}
+
+#[test]
+fn a_transaction_costs_what_its_documentation_says() {
+    use Manner::{Promises, Reads, Refuses};
+    assert_eq!(cost(&[(2, Promises), (3, Promises), (4, Promises)]), (12, 7));
+    assert_eq!(cost(&[(2, Promises), (3, Reads), (4, Promises)]), (11, 6));
+    assert_eq!(cost(&[(2, Reads), (3, Reads), (4, Reads)]), (9, 3));
+    assert_eq!(cost(&[(2, Promises), (3, Refuses), (4, Promises)]), (9, 2));
+    assert_eq!(
+        (cost(&[(2, Promises)]), cost(&[(2, Reads)]), cost(&[(2, Refuses)])),
+        ((2, 1), (2, 1), (2, 1))
+    );
+}
