@@ -1,0 +1,183 @@
+//! What a transaction costs: a coordinator and three participants in one thread, an in-memory network and storage, no
+//! encoding; all write, and all can.
+//!
+//! `cargo bench -p quorate --all-features --bench two_phase`
+//!
+//! Instructions are counted by valgrind's callgrind, if it is installed: the difference between a run of twice as many
+//! transactions and one of so many. They are of all four nodes, the network and the allocator included.
+
+use quorate::space::{Fixed, Heap};
+use quorate::two_phase::{Config, Coordinator, Participant, Transaction, coordinator, participant};
+use quorate::{Input, Instant, Machine, NodeId, Output, Pending, Space};
+
+const PARTICIPANTS: u64 = 3;
+const WINDOWS: [u64; 2] = [1, 16];
+const FIRST: NodeId = NodeId::new(1);
+
+struct Nodes<S: Space> {
+    coordinator: Coordinator<u32, S>,
+    participants: Vec<Participant<u32, S>>,
+    says: Vec<Vec<participant::Request>>,
+    committed: u64,
+    messages: u64,
+    syncs: u64,
+}
+
+impl<S: Space> Nodes<S> {
+    fn new() -> Self {
+        let ids: Vec<_> = (1..=PARTICIPANTS + 1).map(NodeId::new).collect();
+        let now = Instant::default();
+        let participant =
+            |&id: &NodeId| Participant::new(Config::new(id, &ids), id.get(), now).expect("sound settings");
+        Self {
+            coordinator: Coordinator::new(Config::new(FIRST, &ids), 1, now).expect("sound settings"),
+            participants: ids.iter().skip(1).map(participant).collect(),
+            says: (0..PARTICIPANTS).map(|_| Vec::with_capacity(64)).collect(),
+            committed: 0,
+            messages: 0,
+            syncs: 0,
+        }
+    }
+
+    /// `window` transactions at a time, until there were `count`.
+    fn commit(&mut self, window: u64, count: u64) {
+        let end = self.committed + count;
+        while self.committed < end {
+            for _ in 0..window {
+                let parts = (0..PARTICIPANTS).map(|at| (NodeId::new(at + 2), at as u32));
+                let begin = coordinator::Request::Begin(Transaction::of(parts).expect("three nodes"));
+                self.coordinator.request(Instant::default(), begin).expect("there is room");
+            }
+            while self.coordinate() | self.take_part() {}
+        }
+    }
+
+    /// Has the coordinator do all that it can without the others. Tells whether that was anything.
+    fn coordinate(&mut self) -> bool {
+        let before = (self.messages, self.syncs, self.committed);
+        while self.drain() {}
+        (self.messages, self.syncs, self.committed) != before
+    }
+
+    /// Carries out what it wants done, and tells whether a receipt came back.
+    fn drain(&mut self) -> bool {
+        let (now, mut claim) = (Instant::default(), None::<Pending>);
+        while let Some(output) = self.coordinator.poll() {
+            match output {
+                Output::Save(write) => claim = Some(write.split().1),
+                Output::Send { to, message } => {
+                    self.messages += 1;
+                    let participant = &mut self.participants[to.get() as usize - 2];
+                    participant.handle(now, Input::Message { from: FIRST, message });
+                }
+                Output::Event(event) => {
+                    let coordinator::Event::Ended { outcome, .. } = event else { panic!("{event:?}") };
+                    assert_eq!(outcome, coordinator::Outcome::Committed);
+                    self.committed += 1;
+                }
+            }
+        }
+        let Some(claim) = claim else { return false };
+        self.syncs += 1;
+        self.coordinator.handle(now, Input::Saved(claim.assert_durable()));
+        true
+    }
+
+    /// Has each participant do all that it can without the others.
+    fn take_part(&mut self) -> bool {
+        let (now, mut is_busy) = (Instant::default(), false);
+        for (at, participant) in self.participants.iter_mut().enumerate() {
+            let says = &mut self.says[at];
+            loop {
+                let mut claim = None::<Pending>;
+                while let Some(output) = participant.poll() {
+                    is_busy = true;
+                    match output {
+                        Output::Save(write) => claim = Some(write.split().1),
+                        Output::Send { message, .. } => {
+                            self.messages += 1;
+                            let from = NodeId::new(at as u64 + 2);
+                            self.coordinator.handle(now, Input::Message { from, message });
+                        }
+                        Output::Event(participant::Event::Prepare { tx, .. }) => {
+                            says.push(participant::Request::Promise(tx));
+                        }
+                        Output::Event(participant::Event::Decided { tx, commit, .. }) => {
+                            assert!(commit);
+                            says.push(participant::Request::Finish(tx));
+                        }
+                        Output::Event(_) => {}
+                    }
+                }
+                if says.is_empty() && claim.is_none() {
+                    break;
+                }
+                if let Some(claim) = claim {
+                    self.syncs += 1;
+                    participant.handle(now, Input::Saved(claim.assert_durable()));
+                }
+                for say in says.drain(..) {
+                    participant.request(now, say).expect("it was asked");
+                }
+            }
+        }
+        is_busy
+    }
+}
+
+/// Instructions of a run of `count` transactions in a process of its own.
+fn instructions(space: &str, window: u64, count: u64) -> Option<u64> {
+    let valgrind = std::process::Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(std::env::current_exe().ok()?)
+        .args(["run", space, &window.to_string(), &count.to_string()])
+        .output()
+        .ok()?;
+    let told = String::from_utf8_lossy(&valgrind.stderr).into_owned();
+    told.split("Collected :").nth(1)?.split_whitespace().next()?.parse().ok()
+}
+
+fn measure<S: Space>(name: &str, window: u64) {
+    let count = 4_096;
+    let mut nodes = Nodes::<S>::new();
+    nodes.commit(window, count);
+    let (messages, syncs) = (nodes.messages, nodes.syncs);
+    let allocated = allocation_counter::measure(|| nodes.commit(window, count)).count_total;
+    let start = std::time::Instant::now();
+    nodes.commit(window, count);
+    let nanos = start.elapsed().as_nanos() as f64 / count as f64;
+    let each = |number: u64| number as f64 / count as f64;
+    let counted = instructions(name, window, count).zip(instructions(name, window, 2 * count));
+    let counted = counted.map_or("-".into(), |(few, many)| ((many - few) / count).to_string());
+    println!(
+        "{name:6} {window:7} {counted:>13} {:>9.2} {:>6.2} {:>12.2} {nanos:>12.0}",
+        each(nodes.messages - messages) / 2.0,
+        each(nodes.syncs - syncs) / 2.0,
+        each(allocated),
+    );
+}
+
+type OnHeap = Heap<4, 64>;
+type Inline = Fixed<4, 64>;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [run, space, window, count] = arguments.as_slice()
+        && run == "run"
+    {
+        let number = |text: &str| text.parse().expect("a number");
+        return match space.as_str() {
+            "heap" => Nodes::<OnHeap>::new().commit(number(window), number(count)),
+            "fixed" => Nodes::<Inline>::new().commit(number(window), number(count)),
+            other => panic!("no such space: {other}"),
+        };
+    }
+    println!("{PARTICIPANTS} participants; per transaction that all do:");
+    println!("space   window  instructions  messages  syncs  allocations  nanoseconds");
+    for window in WINDOWS {
+        measure::<OnHeap>("heap", window);
+    }
+    for window in WINDOWS {
+        measure::<Inline>("fixed", window);
+    }
+}
