@@ -37,6 +37,8 @@ pub struct Cluster {
     /// Links on which letters are kept, and those letters.
     pub held: Vec<(usize, usize)>,
     kept: Vec<Letter>,
+    /// How many letters were sent, records written, and times that a node had to wait for its disk.
+    pub costs: [u32; 3],
     /// Nodes whose clocks stand still.
     pub stopped: BTreeMap<usize, Instant>,
 }
@@ -62,7 +64,8 @@ impl Cluster {
         let now = Instant::from_micros(1);
         let (held, kept, stopped) = (Vec::new(), Vec::new(), BTreeMap::new());
         let (wire, cut) = (VecDeque::new(), Vec::new());
-        let mut cluster = Self { nodes, wire, now, lives: 0, groups, cut, held, kept, stopped };
+        let mut cluster =
+            Self { nodes, wire, now, lives: 0, groups, cut, held, kept, costs: [0; 3], stopped };
         (0..count).for_each(|at| cluster.start(at));
         cluster.pass(3_000);
         cluster
@@ -133,6 +136,7 @@ impl Cluster {
                     Output::Send { to, message } => {
                         let mut bytes = Vec::new();
                         Member::put_message(&message, &mut bytes).expect("a vector is never full");
+                        self.costs[0] += 1;
                         self.wire.push_back(Letter { from: at, to: to.get() as usize - 1, bytes });
                     }
                     Output::Event(event) => {
@@ -162,6 +166,8 @@ impl Cluster {
                     }
                 }
             }
+            self.costs[1] += claims.len() as u32;
+            self.costs[2] += u32::from(!claims.is_empty());
             let is_dry = claims.is_empty() && done.is_empty();
             for claim in claims {
                 machine.handle(now, Input::Saved(claim.assert_durable()));

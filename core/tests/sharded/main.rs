@@ -1,6 +1,7 @@
 //! Transactions across groups, through `Machine` only.
 
 mod bank;
+mod bytes;
 mod cluster;
 mod rules;
 

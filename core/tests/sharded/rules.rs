@@ -1,6 +1,6 @@
 //! Rules that hold in rare schedules only. Each was found broken in a simulated world, or by thinking about one.
 
-use crate::bank::Work;
+use crate::bank::{Pay, Work};
 use crate::cluster::{Cluster, Member, Space, group, pay};
 use quorate::replicated::Settings;
 use quorate::sharded::{self, Outcome, Reason, Request};
@@ -114,4 +114,39 @@ fn a_node_that_comes_back_tries_again_when_it_thought_it_earlier_than_it_is() {
     let outcome = cluster.outcome(0, ticket);
     assert!(matches!(outcome, Some(Outcome::Committed { .. })), "{outcome:?}");
     assert_eq!(cluster.machine(0).counters().too_late, 1);
+}
+
+/// What comes of a request until nobody has anything more to say: letters, records and syncs of all nodes, and entries.
+fn costs(groups: u64, request: impl Fn(&mut Cluster)) -> ([u32; 3], u64) {
+    let mut cluster = Cluster::new(3, 3);
+    let last = |cluster: &Cluster| {
+        let all = cluster.machine(0).groups().iter().take(groups as usize);
+        all.map(|(_, group)| group.status().last.get()).sum::<u64>()
+    };
+    // Sessions are open, and all are awake.
+    request(&mut cluster);
+    cluster.pass(20);
+    let entries = last(&cluster);
+    cluster.costs = [0; 3];
+    request(&mut cluster);
+    cluster.settle();
+    (cluster.costs, last(&cluster) - entries)
+}
+
+#[test]
+fn a_transaction_of_n_groups_costs_two_n_entries() {
+    let command = Pay { account: 1, amount: 1 };
+    let single = |cluster: &mut Cluster| {
+        cluster.ask(0, Request::Command { group: group(0), command: command.clone() });
+    };
+    let many = |count: u64| {
+        move |cluster: &mut Cluster| {
+            let parts: Vec<_> = (0..count).map(|number| (number, pay(1, 0))).collect();
+            cluster.transact(0, &parts);
+        }
+    };
+    // Of the entries of a transaction, one that its home forgets it comes later, for up to 64 of them at once.
+    assert_eq!(costs(3, single), ([6, 3, 3], 1));
+    assert_eq!(costs(3, many(2)), ([26, 12, 12], 4));
+    assert_eq!(costs(3, many(3)), ([40, 18, 18], 6));
 }

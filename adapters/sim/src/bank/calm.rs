@@ -8,8 +8,8 @@ use quorate::raft::Role;
 use quorate::{GroupId, Instant, NodeId};
 use std::time::Duration;
 
-/// How long a transaction may take when nothing is in its way.
-const QUICK: Duration = Duration::from_secs(1);
+/// How long a transaction may take when nothing is in its way but a slow node.
+const QUICK: Duration = Duration::from_secs(5);
 
 /// How far the liveness phase has come.
 #[derive(Debug, Default)]

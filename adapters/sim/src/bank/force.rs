@@ -93,8 +93,9 @@ impl Force {
             let Some(deed) = deeds.get(tag) else { continue };
             let by_hand =
                 |group| self.asked.values().any(|(doubt, _)| doubt.group == group && doubt.tx == *tx);
-            // Who only looks has nothing to be contradicted about.
-            if !deed.moves().any(|(of, ..)| of == *group) {
+            // Who only looks has nothing to be contradicted about, and what was settled under several names was done by hand.
+            let is_another = |(doubt, _): &(Doubt, bool)| doubt.tag == *tag && doubt.tx != *tx;
+            if !deed.moves().any(|(of, ..)| of == *group) || self.asked.values().any(is_another) {
                 continue;
             }
             let others = deed.moves().filter(|(group, ..)| !by_hand(*group));
