@@ -261,6 +261,8 @@ def bank(claims, cluster):
             killed.append(f"{leader.number} of group {group}")
             time.sleep(random.uniform(0.5, 2))
             leader.start()
+            # What it was in the middle of is settled by others seconds later.
+            time.sleep(random.uniform(1, 3))
         assert len(killed) > 1, killed
         note(f"killed {len(killed)} times: {', '.join(killed)}")
     with claims.claim("every audit found the same sum and no account overdrawn") as note:
@@ -268,7 +270,7 @@ def bank(claims, cluster):
         note(said.strip())
         equal(process.returncode, 0)
         transfers, audits = (int(re.search(rf"(\d+) {what}", said)[1]) for what in ("transfers", "audits"))
-        assert transfers > 100 and audits > 20, said
+        assert transfers > 20 and audits > 5, said
     with claims.claim("all transactions come to an end: none is in doubt on any node") as note:
         start = time.monotonic()
         cluster.leader()
