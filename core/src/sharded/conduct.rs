@@ -63,7 +63,7 @@ where
             (crate::Command::weight(work) > limit).then_some(Reason::TooLarge { limit })
         };
         // The decision has to fit too.
-        let home = parts.first().and_then(|(group, _)| self.groups.get(*group));
+        let home = self.home(parts).and_then(|group| self.groups.get(group));
         if let Some(limit) =
             home.map(replicated::Replicated::limit).filter(|limit| weight_of_decide(parts.len()) > *limit)
         {
@@ -73,11 +73,20 @@ where
         unfit.or((parts.len() > 1 && self.conducted == CONDUCTED).then_some(Reason::Busy))
     }
 
+    /// Where a transaction is decided: where that takes no way to another node, if there is such a group.
+    fn home(&self, parts: &[(GroupId, A::Work)]) -> Option<GroupId> {
+        let is_led = |group: &GroupId| {
+            self.groups.get(*group).is_some_and(|machine| machine.status().role == Role::Leader)
+        };
+        let mut groups = parts.iter().map(|(group, _)| *group);
+        groups.clone().find(is_led).or_else(|| groups.next())
+    }
+
     /// Begins a transaction, or begins it again.
     fn begin(&mut self, ticket: Ticket, age: Age, begun: Instant, parts: Parts<A>) {
         self.latest = self.latest.max(age);
         let tx = TxId { coordinator: self.id, number: self.rng.next() };
-        let Some(&(home, _)) = parts.first() else { return };
+        let Some(home) = self.home(&parts) else { return };
         let until = self.groups.get(home).map(replicated::Replicated::time).unwrap_or_default();
         let parts = parts.into_iter().map(|(group, work)| Part {
             group,
