@@ -288,6 +288,11 @@ def protocols(claims, node):
 
 
 def status(claims, cluster):
+    with claims.claim("each group comes to be led by the node that it prefers, so that all nodes have work") as note:
+        start = time.monotonic()
+        led = lambda: [cluster.leader(group).number for group in range(GROUPS)]
+        until("they are", lambda: led() == [1 + group % 3 for group in range(GROUPS)], PATIENCE)
+        note(f"after {time.monotonic() - start:.2f} s")
     leader = cluster.leader()
     with claims.claim("quorate status -o json tells who leads each group, and of each node what it is there and how far"):
         for asked in cluster.nodes:
