@@ -383,21 +383,22 @@ impl<A: Transactional> Shard<A> {
         {
             self.due.pop_first();
             let again = now.time.after(RETRY);
+            // What else is due by this name was over, or asked for time to pass.
             match self.rows.get_mut(&tx) {
-                Some(Row::Part(part)) => {
+                Some(Row::Part(part)) if part.due == at => {
                     part.due = again;
                     let (home, until) = (part.home, part.until);
                     self.news.push_back(Notice::Overdue { tx, home, until });
                     self.due.insert((again, tx));
                 }
-                Some(Row::Line { .. }) => {
+                Some(Row::Line { due, .. }) if *due == at => {
                     // Whoever asked for it is gone, or was told long ago that nothing is known.
                     self.rows.remove(&tx);
                     self.let_go(now, tx);
                 }
-                None => {}
+                Some(_) | None => {}
             }
-            if let Some(decision) = self.decisions.get_mut(&tx) {
+            if let Some(decision) = self.decisions.get_mut(&tx).filter(|decision| decision.due == at) {
                 decision.due = again;
                 self.news.push_back(Notice::Lingering { tx, groups: decision.groups.clone() });
                 self.due.insert((again, tx));

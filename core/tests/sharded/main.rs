@@ -3,6 +3,7 @@
 mod bank;
 mod bytes;
 mod cluster;
+mod home;
 mod rules;
 
 use bank::{Overdrawn, Pay, Work};

@@ -1,0 +1,81 @@
+//! What a home answers, entry by entry.
+
+use crate::bank::{Bank, Overdrawn, Pay, Work};
+use crate::cluster::{group, pay};
+use quorate::sharded::{Command, Reply, Shard};
+use quorate::{Age, Application, Index, Moment, NodeId, Timestamp, TxId};
+
+const TX: TxId = TxId { coordinator: NodeId::new(3), number: 4 };
+const UNTIL: Timestamp = Timestamp::from_micros(90);
+
+fn at(shard: &mut Shard<Bank>, time: u64, command: &Command<Pay, Work>) -> Reply<i64, Vec<i64>, Overdrawn> {
+    let now = Moment { index: Index::new(time), time: Timestamp::from_micros(time) };
+    shard.tick(now);
+    shard.apply(now, command)
+}
+
+fn prepare() -> Command<Pay, Work> {
+    Command::Prepare { tx: TX, age: Age::new(1), home: group(0), until: UNTIL, work: pay(5, 1) }
+}
+
+fn decide() -> Command<Pay, Work> {
+    Command::Decide { tx: TX, groups: vec![group(0), group(1)], until: UNTIL }
+}
+
+#[test]
+fn a_home_presumes_nothing_before_its_time_is_over() {
+    let mut shard = Shard::default();
+    let resolve = Command::Resolve { tx: TX, until: UNTIL };
+    assert_eq!(at(&mut shard, 90, &resolve), Reply::Undecided);
+    assert_eq!(at(&mut shard, 91, &resolve), Reply::Decided(Some(false)));
+    // Whoever comes with a promise now is told the same.
+    assert_eq!(at(&mut shard, 92, &prepare()), Reply::Gains(vec![101]));
+    assert_eq!(at(&mut shard, 93, &decide()), Reply::Decided(Some(false)));
+}
+
+#[test]
+fn a_home_decides_only_what_it_has_promised() {
+    let mut shard = Shard::default();
+    assert_eq!(at(&mut shard, 1, &decide()), Reply::Decided(None));
+    at(&mut shard, 2, &Command::Once(Work::Look(vec![5])));
+    // One that waits for its keys has promised nothing.
+    let other = TxId { number: 1, ..TX };
+    let first =
+        Command::Prepare { tx: other, age: Age::new(0), home: group(0), until: UNTIL, work: pay(5, -1) };
+    assert_eq!(at(&mut shard, 3, &first), Reply::Gains(vec![99]));
+    assert!(matches!(at(&mut shard, 4, &prepare()), Reply::Waits { .. }));
+    assert_eq!(at(&mut shard, 5, &decide()), Reply::Decided(None));
+}
+
+#[test]
+fn a_home_that_decided_says_so_until_it_is_told_to_forget() {
+    let mut shard = Shard::default();
+    at(&mut shard, 1, &prepare());
+    let resolve = Command::Resolve { tx: TX, until: UNTIL };
+    for time in [2, 3] {
+        assert_eq!(at(&mut shard, time, &decide()), Reply::Decided(Some(true)));
+    }
+    assert_eq!(at(&mut shard, 95, &resolve), Reply::Decided(Some(true)));
+    at(&mut shard, 96, &Command::Forget(vec![TX]));
+    assert!(shard.is_idle());
+    assert_eq!(at(&mut shard, 97, &resolve), Reply::Decided(Some(false)));
+}
+
+#[test]
+fn a_copy_of_a_home_that_was_asked_goes_on_as_the_home_does() {
+    let image = |shard: &Shard<Bank>| {
+        let mut bytes = Vec::new();
+        shard.snapshot(&mut bytes).expect("a vector is never full");
+        bytes
+    };
+    let (mut shard, mut copy) = (Shard::default(), Shard::default());
+    at(&mut shard, 1, &prepare());
+    assert_eq!(at(&mut shard, 2, &Command::Resolve { tx: TX, until: UNTIL }), Reply::Undecided);
+    copy.load(&image(&shard)).expect("its own bytes");
+    for time in [100, 4_000_000] {
+        for shard in [&mut shard, &mut copy] {
+            at(shard, time, &Command::Forget(Vec::new()));
+        }
+        assert_eq!(image(&shard), image(&copy));
+    }
+}
