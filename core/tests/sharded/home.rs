@@ -79,3 +79,15 @@ fn a_copy_of_a_home_that_was_asked_goes_on_as_the_home_does() {
         assert_eq!(image(&shard), image(&copy));
     }
 }
+
+#[test]
+fn what_waits_is_not_carried_out_before_its_turn() {
+    let mut shard = Shard::default();
+    at(&mut shard, 1, &prepare());
+    let reply = at(&mut shard, 2, &Command::Plain(Pay { account: 5, amount: 7 }));
+    let Reply::Waits { tx, .. } = reply else { panic!("{reply:?}") };
+    assert!(matches!(at(&mut shard, 3, &Command::Turn { tx }), Reply::Waits { .. }));
+    at(&mut shard, 4, &Command::Finish { tx: TX, commit: true });
+    assert_eq!(at(&mut shard, 6, &Command::Turn { tx }), Reply::Plain(108));
+    assert_eq!(at(&mut shard, 7, &Command::Turn { tx }), Reply::Unknown);
+}

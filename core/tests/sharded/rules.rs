@@ -87,15 +87,17 @@ fn a_node_that_comes_back_is_not_older_than_all() {
 fn what_no_entry_has_room_for_is_refused() {
     let ids = [1].map(NodeId::new);
     let mut settings = Settings::<Space>::new(ids[0], &ids);
-    settings.raft.append_bytes = 128;
-    let settings = sharded::spread(8, &settings);
+    settings.raft.append_bytes = 256;
+    let settings = sharded::spread(20, &settings);
     let stored = Stored { records: core::iter::empty::<&[u8]>(), snapshots: &[] };
     let mut machine =
         Member::restore(&settings, 1, Instant::default(), stored).expect("nothing is wrong with it");
-    let parts: Vec<_> = (0..8).map(|number| (group(number), pay(1, 0))).collect();
+    let parts: Vec<_> = (0..20).map(|number| (group(number), pay(1, 0))).collect();
     let refusal =
         machine.request(Instant::default(), Request::Transact { parts }).expect_err("it is too large");
-    assert!(matches!(refusal.reason, Reason::TooLarge { .. }), "{:?}", refusal.reason);
+    assert_eq!(refusal.reason, Reason::TooLarge { limit: 192 });
+    let Request::Transact { parts } = refusal.request else { panic!("it is handed back") };
+    assert!(machine.request(Instant::default(), Request::Transact { parts: parts[..16].to_vec() }).is_ok());
 }
 
 #[test]
