@@ -4,7 +4,7 @@ use super::support::*;
 use quorate::groups::{Message, Settings};
 use quorate::raft::Role;
 use quorate::replicated::{self, Outcome};
-use quorate::{Machine, NodeId};
+use quorate::{Hosted, Machine, NodeId};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -168,4 +168,63 @@ fn what_is_asked_while_the_lead_is_handed_over_is_done() {
     }
     let total: u64 = (0..6).map(|of| cluster.total(NODES[0], of)).sum();
     assert_eq!(total, asked.len() as u64);
+}
+
+/// A cluster at the moment at which a leader wants another node to lead, and has not been heard.
+fn offering() -> (Cluster, NodeId, u64) {
+    let mut cluster = Cluster::new(six);
+    for _ in 0..5_000 {
+        cluster.sent.clear();
+        cluster.pass_but(Duration::from_millis(1), &Flying::is_rest);
+        for sent in &cluster.sent {
+            let Message::Rest { groups, .. } = sent.message() else { continue };
+            let mut offered = None;
+            groups.for_each(|resting| {
+                if resting.heir.is_some() {
+                    offered = Some(resting.group.get());
+                }
+            });
+            if let Some(of) = offered {
+                let from = sent.from;
+                return (cluster, from, of);
+            }
+        }
+    }
+    panic!("not all were elected where they belong");
+}
+
+/// Whether a node tells the others in a group that it leads.
+fn speaks_up(cluster: &Cluster, id: NodeId, of: u64) -> bool {
+    let is_append = |message: &replicated::Message<'_, Ask>| {
+        matches!(message, replicated::Message::Raft(quorate::raft::Message::Append { .. }))
+    };
+    cluster.sent.iter().any(|sent| match sent.message() {
+        Message::Group { group: in_group, message } => {
+            sent.from == id && in_group == group(of) && is_append(&message)
+        }
+        Message::Beat { .. } | Message::Rest { .. } => false,
+    })
+}
+
+#[test]
+fn who_hands_the_lead_over_keeps_still_until_another_is_elected() {
+    let (mut cluster, leader, of) = offering();
+    let status = cluster.status(leader, of);
+    let last = quorate::Position { term: status.term, index: status.last };
+    let vote = quorate::raft::Message::Vote { term: status.term.next(), last, pre: true };
+    let bytes = in_group(of, vote);
+    let message = Node::take_message(&bytes).expect("it is one");
+    let (now, heir) = (cluster.now, home(of));
+    cluster.sent.clear();
+    cluster.host(leader).node.handle(now, quorate::Input::Message { from: heir, message });
+    cluster.pass_but(Duration::from_millis(250), &|_| true);
+    assert!(!speaks_up(&cluster, leader, of), "the others have not answered yet");
+}
+
+#[test]
+fn who_hands_the_lead_over_in_vain_goes_on() {
+    let (mut cluster, leader, of) = offering();
+    cluster.sent.clear();
+    cluster.pass_but(Duration::from_millis(400), &|_| true);
+    assert!(speaks_up(&cluster, leader, of));
 }

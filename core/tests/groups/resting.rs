@@ -559,7 +559,7 @@ fn a_leader_that_hears_no_quorum_does_not_rest_but_steps_down() {
         let last = cluster.status(leader, of).last;
         let term = cluster.status(leader, of).term;
         let last = Position { term, index: last };
-        replicated_vote(of, quorate::raft::Message::Vote { term: term.next(), last, pre: true })
+        in_group(of, quorate::raft::Message::Vote { term: term.next(), last, pre: true })
     };
     let asks: Vec<_> = led.iter().map(|&of| asks(of)).collect();
     let others: Vec<_> = NODES.into_iter().filter(|&id| id != leader).collect();
@@ -574,13 +574,6 @@ fn a_leader_that_hears_no_quorum_does_not_rest_but_steps_down() {
     for of in led {
         assert_ne!(cluster.status(leader, of).role, Role::Leader, "group {of}");
     }
-}
-
-fn replicated_vote(of: u64, message: quorate::raft::Message<'_, replicated::Stamped<Ask>>) -> Vec<u8> {
-    let message = Message::Group { group: group(of), message: replicated::Message::Raft(message) };
-    let mut bytes = Vec::new();
-    Node::put_message(&message, &mut bytes).expect("a vector is never full");
-    bytes
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use quorate::codec::{self, Full, Malformed, Sink};
 use quorate::groups::{Groups, InGroup, Message, Request, Settings};
-use quorate::raft::{Role, Status};
+use quorate::raft::{self, Role, Status};
 use quorate::replicated::{self, Outcome};
 use quorate::space::Heap;
 use quorate::{
@@ -464,4 +464,12 @@ impl Cluster {
             Message::Group { .. } => None,
         })
     }
+}
+
+/// A message of Raft in a group, as bytes.
+pub fn in_group(of: u64, message: raft::Message<'_, replicated::Stamped<Ask>>) -> Vec<u8> {
+    let message = Message::Group { group: group(of), message: replicated::Message::Raft(message) };
+    let mut bytes = Vec::new();
+    Node::put_message(&message, &mut bytes).expect("a vector is never full");
+    bytes
 }
