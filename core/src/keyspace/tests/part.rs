@@ -352,7 +352,11 @@ fn what_cannot_have_been_prepared_is_malformed() {
     for (at, broken) in broken.into_iter().enumerate() {
         assert_eq!(restore(broken), Err(Malformed::Content), "{at}");
     }
-    // A transaction of too many keys.
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "so many keys take an interpreter too long")]
+fn a_transaction_of_too_many_keys_is_malformed() {
     let many = limits::PREPARED_BYTES / ITEM_BYTES as u64 + 1;
     let mut bytes = vec![2, 0, 1, 1, 7];
     codec::put(&many, &mut bytes).expect("a vector takes it all");
