@@ -32,7 +32,6 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize> Memb
 
     fn rest(&self, absent: &dyn Fn(NodeId) -> bool) -> Option<Rest> {
         let idle = self.calls.len() == 0
-            && self.queries.get(0).is_none()
             && self.given_up.is_none()
             && !self.loaded
             && !self.is_imaging()

@@ -36,7 +36,7 @@ fn a_group_is_led_by_the_node_where_it_belongs() {
 #[test]
 fn the_lead_is_handed_over_at_once() {
     let mut cluster = Cluster::new(six);
-    let mut handed = 0;
+    let (mut handed, mut former) = (0, std::collections::BTreeMap::new());
     for _ in 0..5_000 {
         let before: Vec<_> = (0..6).map(|of| leader_if_any(&cluster, of)).collect();
         cluster.sent.clear();
@@ -50,8 +50,14 @@ fn the_lead_is_handed_over_at_once() {
                 }
                 Message::Group { .. } | Message::Beat { .. } => false,
             });
+            let stands = cluster
+                .sent
+                .iter()
+                .any(|sent| Some(sent.from) == former.get(&of).copied().flatten() && is_vote(sent, of));
+            assert!(!stands, "who handed the lead over rests with the others");
             if offers {
                 handed += 1;
+                former.insert(of, before[of as usize]);
                 assert_ne!(before[of as usize], Some(home(of)));
                 assert_eq!(leader_if_any(&cluster, of), Some(home(of)), "no timeout has to pass");
             }
@@ -59,6 +65,11 @@ fn the_lead_is_handed_over_at_once() {
     }
     assert!(handed > 0, "not all were elected where they belong");
     assert_home(&cluster);
+}
+
+fn is_vote(sent: &Flying, of: u64) -> bool {
+    let Message::Group { group: in_group, message } = sent.message() else { return false };
+    in_group == group(of) && matches!(message, replicated::Message::Raft(quorate::raft::Message::Vote { .. }))
 }
 
 fn leader_if_any(cluster: &Cluster, of: u64) -> Option<NodeId> {
