@@ -169,7 +169,7 @@ fn tell(
             println!("  {node} still holds {tx}");
             None
         }
-        Side::Participant(Event::Ready | Event::Noted { .. } | Event::Contradicted { .. }) => None,
+        Side::Participant(Event::Ready | Event::Contradicted { .. }) => None,
     }
 }
 

@@ -297,6 +297,12 @@ pub trait Answering: Hosted<Ticket: Copy + Eq + core::hash::Hash + fmt::Debug> {
     /// How a request ended.
     type Outcome: fmt::Debug + 'static;
 
+    /// How a request ended that was over as soon as it was taken up: no event tells of it. Its ticket may be another's too.
+    fn at_once(ticket: &Self::Ticket) -> Option<Self::Outcome> {
+        let _ = ticket;
+        None
+    }
+
     /// The request that an event ends, and how; or the event back. A ticket ends once.
     ///
     /// # Errors

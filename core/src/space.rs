@@ -27,6 +27,8 @@ pub trait Space: Copy + Debug + 'static {
     type Window<T: Debug>: Window<T>;
     /// Requests under way.
     type Calls<T: Debug>: Window<T>;
+    /// Requests under way, each in its place.
+    type Places<T: Debug>: List<T>;
     /// The nodes of a cluster.
     type Nodes: List<NodeId> + Clone;
     /// A piece of a snapshot.
@@ -168,6 +170,7 @@ impl<const PEERS: usize, const WINDOW: usize, const CHUNK: usize, const CALLS: u
     type Table<T: Debug> = heapless::Vec<T, PEERS>;
     type Window<T: Debug> = heapless::Deque<T, WINDOW>;
     type Calls<T: Debug> = heapless::Deque<T, CALLS>;
+    type Places<T: Debug> = heapless::Vec<T, CALLS>;
     type Nodes = heapless::Vec<NodeId, PEERS>;
     type Chunk = heapless::Vec<u8, CHUNK>;
     type Items<T: Debug, const N: usize> = heapless::Vec<T, N>;
@@ -260,6 +263,7 @@ mod heap {
         type Table<T: Debug> = BoundedVec<T, PEERS>;
         type Window<T: Debug> = BoundedDeque<T, WINDOW>;
         type Calls<T: Debug> = BoundedDeque<T, CALLS>;
+        type Places<T: Debug> = BoundedVec<T, CALLS>;
         type Nodes = BoundedVec<NodeId, PEERS>;
         type Chunk = BoundedVec<u8, CHUNK>;
         type Items<T: Debug, const N: usize> = BoundedVec<T, N>;

@@ -180,13 +180,20 @@ impl<M: Driven, R: Reply<M>, D: Departure> Engine<M, R, D> {
             }
             tally.requests.add(1);
             match self.machine.request(now, request) {
-                Ok(ticket) => {
-                    let earlier = waiting.insert(ticket, reply);
-                    assert!(
-                        earlier.is_none(),
-                        "the machine gave ticket {ticket:?} to two requests in flight"
-                    );
-                }
+                Ok(ticket) => match M::at_once(&ticket) {
+                    Some(outcome) => {
+                        tally.outcomes.add(1);
+                        // Whoever asked may have gone meanwhile.
+                        let _ = reply.tell(Ok(outcome));
+                    }
+                    None => {
+                        let earlier = waiting.insert(ticket, reply);
+                        assert!(
+                            earlier.is_none(),
+                            "the machine gave ticket {ticket:?} to two requests in flight"
+                        );
+                    }
+                },
                 Err(refusal) => {
                     tally.refused.add(1);
                     // Whoever asked may have gone meanwhile.

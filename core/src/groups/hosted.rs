@@ -274,6 +274,10 @@ impl<M: Member + Hosted> Hosted for Groups<M> {
 impl<M: Member + Answering> Answering for Groups<M> {
     type Outcome = M::Outcome;
 
+    fn at_once(ticket: &Self::Ticket) -> Option<M::Outcome> {
+        M::at_once(&ticket.1)
+    }
+
     fn outcome(event: Self::Event<'_>) -> Result<(Self::Ticket, Self::Outcome), Self::Event<'_>> {
         let InGroup { group, inner } = event;
         match M::outcome(inner) {

@@ -64,9 +64,6 @@ pub struct Coordinator<W: Command, S: Space> {
     records: u64,
     replies: S::Calls<(NodeId, Reply)>,
     contradicted: S::Calls<(TxId, NodeId)>,
-    /// How many cancellations were taken up, and of how many of these the application was told.
-    cancelled: u64,
-    told: u64,
     /// When to look who has not answered.
     look: Option<Instant>,
     counters: Counters,
@@ -115,8 +112,8 @@ pub enum Request<W: Command, S: Space> {
 pub enum Ticket {
     /// The transaction that it is.
     Begun(TxId),
-    /// The number of a cancellation.
-    Cancelled(u64),
+    /// A cancellation: the transaction has ended, which is told besides.
+    Cancelled,
 }
 
 /// A request that was not taken up.
@@ -181,11 +178,6 @@ pub enum Event {
         age: Age,
         /// How.
         outcome: Outcome,
-    },
-    /// The transaction of a cancellation was given up; that it ended is told besides.
-    Cancelled {
-        /// The cancellation.
-        number: u64,
     },
     /// This node did not do what was decided: an operator had settled it otherwise. What it holds contradicts the others.
     Contradicted {
@@ -277,8 +269,6 @@ impl<W: Command, S: Space> Coordinator<W, S> {
             records: 0,
             replies: Default::default(),
             contradicted: Default::default(),
-            cancelled: 0,
-            told: 0,
             look: None,
             counters: Counters::default(),
             ledger,
@@ -755,8 +745,7 @@ impl<W: Command, S: Space> Machine for Coordinator<W, S> {
                 if let Some(at) = self.live.find(tx) {
                     self.abort(at, Cause::Cancelled);
                 }
-                self.cancelled += 1;
-                Ticket::Cancelled(self.cancelled)
+                Ticket::Cancelled
             }
         };
         self.assert_invariants();
@@ -813,10 +802,6 @@ impl<W: Command, S: Space> Staged for Coordinator<W, S> {
         }
         if let Some((tx, by)) = self.contradicted.pop_front() {
             return Some(Plan::Tell(Event::Contradicted { tx, by }));
-        }
-        if self.told < self.cancelled {
-            self.told += 1;
-            return Some(Plan::Tell(Event::Cancelled { number: self.told }));
         }
         // A number is used by nobody else once it is durable that it may be used.
         if !self.ledger.is_durable(self.numbered_mark) {

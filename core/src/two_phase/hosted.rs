@@ -4,9 +4,7 @@
 //! order of the variants. `docs/wire.md` and `docs/storage.md` describe them.
 
 use super::message::{Parties, Promise};
-use super::{
-    Config, Coordinator, Message, Node, Participant, Record, Restated, Side, Vote, coordinator, participant,
-};
+use super::{Config, Coordinator, Message, Node, Participant, Record, Restated, Side, Vote, coordinator};
 use crate::codec::{
     Full, Malformed, Sink, VERSION, flag, put, put_batch, put_numbers, take, take_batch, take_numbers,
 };
@@ -134,32 +132,33 @@ impl<W: Command + Serialize + DeserializeOwned, S: Space> Hosted for Node<W, S> 
 }
 
 impl<W: Command + Serialize + DeserializeOwned, S: Space> Answering for Coordinator<W, S> {
+    /// Of a transaction, how it ended; of a cancellation, `None`.
     type Outcome = Option<coordinator::Outcome>;
 
-    /// Of a cancellation, `None`.
+    fn at_once(ticket: &coordinator::Ticket) -> Option<Self::Outcome> {
+        (*ticket == coordinator::Ticket::Cancelled).then_some(None)
+    }
+
     fn outcome(event: Self::Event<'_>) -> Result<(coordinator::Ticket, Self::Outcome), Self::Event<'_>> {
         match event {
             coordinator::Event::Ended { tx, outcome, .. } => {
                 Ok((coordinator::Ticket::Begun(tx), Some(outcome)))
             }
-            coordinator::Event::Cancelled { number } => Ok((coordinator::Ticket::Cancelled(number), None)),
             coordinator::Event::Contradicted { .. } => Err(event),
         }
     }
 }
 
+/// What a participant is asked is over as soon as it is taken up.
 impl<W: Command + Serialize + DeserializeOwned, S: Space> Answering for Participant<W, S> {
     type Outcome = ();
 
-    fn outcome(event: Self::Event<'_>) -> Result<(participant::Ticket, ()), Self::Event<'_>> {
-        match event {
-            participant::Event::Noted { ticket } => Ok((ticket, ())),
-            event @ (participant::Event::Retake { .. }
-            | participant::Event::Ready
-            | participant::Event::Prepare { .. }
-            | participant::Event::Decided { .. }
-            | participant::Event::Contradicted { .. }) => Err(event),
-        }
+    fn at_once((): &()) -> Option<()> {
+        Some(())
+    }
+
+    fn outcome(event: Self::Event<'_>) -> Result<((), ()), Self::Event<'_>> {
+        Err(event)
     }
 }
 
@@ -167,16 +166,20 @@ impl<W: Command + Serialize + DeserializeOwned, S: Space> Answering for Node<W, 
     /// Of a transaction, how it ended; of anything else, `None`.
     type Outcome = Option<coordinator::Outcome>;
 
+    fn at_once(ticket: &Self::Ticket) -> Option<Self::Outcome> {
+        match ticket {
+            Side::Coordinator(ticket) => Coordinator::<W, S>::at_once(ticket),
+            Side::Participant(()) => Some(None),
+        }
+    }
+
     fn outcome(event: Self::Event<'_>) -> Result<(Self::Ticket, Self::Outcome), Self::Event<'_>> {
         match event {
             Side::Coordinator(event) => match Coordinator::<W, S>::outcome(event) {
                 Ok((ticket, outcome)) => Ok((Side::Coordinator(ticket), outcome)),
                 Err(event) => Err(Side::Coordinator(event)),
             },
-            Side::Participant(event) => match Participant::<W, S>::outcome(event) {
-                Ok((ticket, ())) => Ok((Side::Participant(ticket), None)),
-                Err(event) => Err(Side::Participant(event)),
-            },
+            Side::Participant(event) => Err(Side::Participant(event)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What is under way: a bounded table by transaction, and a line of those that have something to say.
 
-use crate::space::Window;
+use crate::space::{List, Window};
 use crate::{Space, TxId};
 use core::fmt::Debug;
 
@@ -10,7 +10,7 @@ use core::fmt::Debug;
 /// numbers its transactions so that each gets a place of its own, and few places are ever used.
 #[derive(Debug)]
 pub(super) struct Live<T: Debug, S: Space> {
-    places: S::Calls<Place<T>>,
+    places: S::Places<Place<T>>,
     len: usize,
     /// How far from where it belongs any entry was put since the table was last empty.
     reach: usize,
@@ -63,7 +63,7 @@ impl<T: Debug, S: Space> Live<T, S> {
         let Some(behind) = (0..S::CALLS).find(free) else { return Err(entry) };
         let at = place_of(tx, behind, S::CALLS);
         while self.places.len() <= at {
-            let grown = self.places.push_back(Place { entry: None, is_ready: false });
+            let grown = self.places.push(Place { entry: None, is_ready: false });
             assert!(grown.is_ok(), "there are as many places as calls");
         }
         if let Some(place) = self.places.get_mut(at) {
@@ -85,8 +85,7 @@ impl<T: Debug, S: Space> Live<T, S> {
 
     /// All entries, by place.
     pub(super) fn iter(&self) -> impl Iterator<Item = (TxId, &T)> {
-        let (front, back) = self.places.as_slices();
-        front.iter().chain(back).filter_map(|place| place.entry.as_ref()).map(|(tx, entry)| (*tx, entry))
+        self.places.iter().filter_map(|place| place.entry.as_ref()).map(|(tx, entry)| (*tx, entry))
     }
 
     /// How many places there are to go through, entries or not.

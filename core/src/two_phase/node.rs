@@ -86,7 +86,7 @@ impl<W: Command, S: Space> Node<W, S> {
 
 impl<W: Command, S: Space> Machine for Node<W, S> {
     type Request = Side<coordinator::Request<W, S>, participant::Request>;
-    type Ticket = Side<coordinator::Ticket, participant::Ticket>;
+    type Ticket = Side<coordinator::Ticket, ()>;
     type Refusal = Side<coordinator::Refusal<W, S>, participant::Refusal>;
     type Message<'a> = Message<'a, W>;
     type Record<'a> = Side<Record<'a, W>, Record<'a, W>>;

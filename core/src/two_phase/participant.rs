@@ -38,7 +38,7 @@ use crate::{
 /// let receipt = write.commit(|_record| Ok::<_, ()>(())).expect("this disk never fails");
 /// participant.handle(now, Input::Saved(receipt));
 /// while let Some(output) = participant.poll() {
-///     assert!(matches!(output, Output::Event(Event::Noted { .. }) | Output::Send { .. }));
+///     assert!(matches!(output, Output::Send { message: Message::Vote { .. }, .. }));
 /// }
 /// # Ok::<(), quorate::Fault>(())
 /// ```
@@ -67,9 +67,6 @@ pub struct Participant<W: Command, S: Space> {
     /// Transactions of an earlier life that the application has not been told of yet.
     retaking: usize,
     is_ready: bool,
-    /// How many requests were taken up, and of how many of these the application was told.
-    taken: u64,
-    told: u64,
     records: u64,
     /// When to look who has to be asked.
     look: Option<Instant>,
@@ -181,10 +178,6 @@ pub enum Request {
     },
 }
 
-/// A request that was taken up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Ticket(u64);
-
 /// A request that was not taken up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -248,11 +241,6 @@ pub enum Event<'a, W> {
         /// What was forced here.
         forced: bool,
     },
-    /// A request was taken in.
-    Noted {
-        /// Which.
-        ticket: Ticket,
-    },
 }
 
 /// A transaction that was promised, or read for, and is not settled.
@@ -289,8 +277,6 @@ pub enum Plan {
     Tell(usize, Telling),
     #[doc(hidden)]
     Ready,
-    #[doc(hidden)]
-    Noted(Ticket),
     #[doc(hidden)]
     Send { to: NodeId, say: Say },
 }
@@ -364,8 +350,6 @@ impl<W: Command, S: Space> Participant<W, S> {
             kept: 0,
             retaking: 0,
             is_ready: false,
-            taken: 0,
-            told: 0,
             records: 0,
             look: None,
             counters: Counters::default(),
@@ -1028,6 +1012,21 @@ impl<W: Command, S: Space> Participant<W, S> {
         Some(Plan::Send { to, say })
     }
 
+    /// The first in line has just said something: if that was all, it need not be asked again.
+    fn rest_if_done(&mut self, at: usize, plan: &Plan) {
+        let Some((_, part)) = self.live.get(at) else { return };
+        let is_done = part.telling.is_none() && !part.wounds && !part.answers && part.due.is_empty();
+        // What is told of is still to be shown.
+        let is_shown = matches!(plan, Plan::Send { .. });
+        let stays = matches!(part.stage, Stage::Asked | Stage::Committing);
+        if is_done && (is_shown || stays) {
+            self.live.rest();
+            if is_shown {
+                self.settle(at);
+            }
+        }
+    }
+
     /// Forgets a part that is over.
     fn settle(&mut self, at: usize) {
         let Some((_, part)) = self.live.get_mut(at) else { return };
@@ -1065,17 +1064,16 @@ fn note<Q: Window<(TxId, bool)>>(recent: &mut Q, tx: TxId, commit: bool) {
 
 impl<W: Command, S: Space> Machine for Participant<W, S> {
     type Request = Request;
-    type Ticket = Ticket;
+    type Ticket = ();
     type Refusal = Refusal;
     type Message<'a> = Message<'a, W>;
     type Record<'a> = Record<'a, W>;
     type Event<'a> = Event<'a, W>;
 
-    fn request(&mut self, now: Instant, request: Request) -> Result<Ticket, Refusal> {
+    fn request(&mut self, now: Instant, request: Request) -> Result<(), Refusal> {
         self.now = self.now.max(now);
         self.carry_out(request).map_err(|reason| Refusal { request, reason })?;
-        self.taken += 1;
-        Ok(Ticket(self.taken))
+        Ok(())
     }
 
     fn handle(&mut self, now: Instant, input: Input<Message<'_, W>>) {
@@ -1127,10 +1125,6 @@ impl<W: Command, S: Space> Staged for Participant<W, S> {
         if self.retaking == 0 && !core::mem::replace(&mut self.is_ready, true) {
             return Some(Plan::Ready);
         }
-        if self.told < self.taken {
-            self.told += 1;
-            return Some(Plan::Noted(Ticket(self.told)));
-        }
         if let Some((to, reply)) = self.replies.pop_front() {
             let say = match reply {
                 Reply::Done(tx) => Say::Done(tx, true),
@@ -1145,6 +1139,7 @@ impl<W: Command, S: Space> Staged for Participant<W, S> {
                     self.retaking = self.retaking.saturating_sub(usize::from(!self.is_ready));
                     self.end_forced(at);
                 }
+                self.rest_if_done(at, &plan);
                 return Some(plan);
             }
             self.live.rest();
@@ -1158,7 +1153,6 @@ impl<W: Command, S: Space> Staged for Participant<W, S> {
             Plan::Save(write) => Output::Save(write.map(|saving| self.record(saving))),
             Plan::Tell(at, telling) => Output::Event(self.event(at, telling)),
             Plan::Ready => Output::Event(Event::Ready),
-            Plan::Noted(ticket) => Output::Event(Event::Noted { ticket }),
             Plan::Send { to, say } => Output::Send {
                 to,
                 message: match say {
@@ -1178,7 +1172,7 @@ impl<W: Command, S: Space> Participant<W, S> {
     pub(super) const fn addressee(plan: &Plan) -> Option<NodeId> {
         match *plan {
             Plan::Send { to, .. } => Some(to),
-            Plan::Save(_) | Plan::Tell(..) | Plan::Ready | Plan::Noted(_) => None,
+            Plan::Save(_) | Plan::Tell(..) | Plan::Ready => None,
         }
     }
 

@@ -167,7 +167,6 @@ impl Cluster {
                         Side::Coordinator(coordinator::Event::Contradicted { .. }) => {
                             member.contradicted += 1
                         }
-                        Side::Coordinator(coordinator::Event::Cancelled { .. }) => {}
                         Side::Participant(participant::Event::Prepare { tx, .. }) => {
                             member.asked.push(tx);
                             let is_done = member.done.get(&tx).is_some_and(|(_, commit)| *commit);
@@ -190,7 +189,7 @@ impl Cluster {
                         Side::Participant(participant::Event::Contradicted { .. }) => {
                             member.contradicted += 1
                         }
-                        Side::Participant(participant::Event::Ready | participant::Event::Noted { .. }) => {}
+                        Side::Participant(participant::Event::Ready) => {}
                     },
                 }
             }

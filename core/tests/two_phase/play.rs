@@ -424,7 +424,6 @@ impl Play {
                 Some(Request::Finish(tx))
             }
             Event::Contradicted { .. } => panic!("nobody forced anything"),
-            Event::Noted { .. } => None,
         })
     }
 

@@ -460,7 +460,6 @@ impl Transfers {
                     format!("{tx} at {node}")
                 })
             }
-            Event::Noted { .. } => Ok(()),
         }
     }
 
@@ -676,7 +675,6 @@ impl Subject<Machine> for Transfers {
                     format!("{tx} by {by}")
                 })
             }
-            Side::Coordinator(coordinator::Event::Cancelled { .. }) => Ok(()),
             Side::Participant(event) => self.on_told(at, &event, desk),
         }
     }
