@@ -43,6 +43,7 @@ mod conduct;
 mod hosted;
 mod image;
 mod shard;
+mod span;
 mod task;
 mod transactional;
 

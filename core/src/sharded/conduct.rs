@@ -1,6 +1,6 @@
 //! Conducting: what a node does over several entries so that each transaction ends, its own and those of nodes that are gone.
 
-use super::command::{Answer, Command, Notice, Query, Reply, weight_of_decide, weight_of_forget};
+use super::command::{Answer, Command, Notice, Query, Reply, weight_of_decide};
 use super::shard::{NoticeOf, ReplyOf};
 use super::task::{Name, Part, Span, Stage, Step, Task, What};
 use super::{
@@ -12,9 +12,9 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 /// When to look again at what waits, should a notice of it have been lost.
-const LOOK: Duration = Duration::from_millis(100);
+pub(super) const LOOK: Duration = Duration::from_millis(100);
 /// How many transactions are forgotten in one entry.
-const FORGOTTEN: usize = 64;
+pub(super) const FORGOTTEN: usize = 64;
 
 type Parts<A> = Vec<(GroupId, <A as Transactional>::Work)>;
 
@@ -47,7 +47,7 @@ where
         })
     }
 
-    fn refuse(&self, parts: &[(GroupId, A::Work)]) -> Option<Reason> {
+    pub(super) fn refuse(&self, parts: &[(GroupId, A::Work)]) -> Option<Reason> {
         if parts.is_empty() {
             return Some(Reason::Empty);
         }
@@ -74,7 +74,7 @@ where
     }
 
     /// Where a transaction is decided: where that takes no way to another node, if there is such a group.
-    fn home(&self, parts: &[(GroupId, A::Work)]) -> Option<GroupId> {
+    pub(super) fn home(&self, parts: &[(GroupId, A::Work)]) -> Option<GroupId> {
         let is_led = |group: &GroupId| {
             self.groups.get(*group).is_some_and(|machine| machine.status().role == Role::Leader)
         };
@@ -83,7 +83,7 @@ where
     }
 
     /// Begins a transaction, or begins it again.
-    fn begin(&mut self, ticket: Ticket, age: Age, begun: Instant, parts: Parts<A>) {
+    pub(super) fn begin(&mut self, ticket: Ticket, age: Age, begun: Instant, parts: Parts<A>) {
         self.latest = self.latest.max(age);
         let tx = TxId { coordinator: self.id, number: self.rng.next() };
         let Some(home) = self.home(&parts) else { return };
@@ -106,7 +106,7 @@ where
         (0..count).for_each(|part| self.take(task, Step::Prepare(part)));
     }
 
-    fn task(&mut self, what: What<A>, begun: Instant) -> u64 {
+    pub(super) fn task(&mut self, what: What<A>, begun: Instant) -> u64 {
         self.tasks_ever += 1;
         let task = self.tasks_ever;
         let (again, name, under_way, timer) = (Vec::new(), None, 0, None);
@@ -116,7 +116,7 @@ where
     }
 
     /// From now on a task is found by this name.
-    fn name(&mut self, task: u64, name: Name) {
+    pub(super) fn name(&mut self, task: u64, name: Name) {
         if let Some(of) = self.tasks.get_mut(&task) {
             of.name = Some(name);
             self.by_name.insert(name, task);
@@ -126,7 +126,7 @@ where
     // Steps.
 
     /// Takes a step, now or as soon as the group has room; unless there is no point in it any more.
-    fn take(&mut self, task: u64, step: Step) {
+    pub(super) fn take(&mut self, task: u64, step: Step) {
         let Some((group, request)) = self.entry(task, step) else { return };
         match self.groups.request(self.now, groups::Request { group, request }) {
             Ok(ticket) => {
@@ -142,7 +142,7 @@ where
     }
 
     /// A group did not take a step up. Only what waits for room can be taken later.
-    fn on_refused(&mut self, task: u64, step: Step, reason: replicated::Reason) {
+    pub(super) fn on_refused(&mut self, task: u64, step: Step, reason: replicated::Reason) {
         match (self.tasks.get_mut(&task).map(|task| &mut task.what), reason) {
             (Some(what @ &mut What::Look { ticket, .. }), replicated::Reason::TooLarge { .. }) => {
                 *what = What::Over;
@@ -153,7 +153,7 @@ where
     }
 
     /// Notes whether a part is being asked for its promise.
-    fn set_asked(&mut self, task: u64, step: Step, is_asked: bool) {
+    pub(super) fn set_asked(&mut self, task: u64, step: Step, is_asked: bool) {
         if let Step::Prepare(at) = step
             && let Some(part) = self.span(task).and_then(|span| span.parts.get_mut(at))
         {
@@ -161,7 +161,7 @@ where
         }
     }
 
-    fn put_off(&mut self, task: u64, step: Step) {
+    pub(super) fn put_off(&mut self, task: u64, step: Step) {
         let Some(of) = self.tasks.get_mut(&task) else { return };
         self.counters.put_off += 1;
         if !of.again.contains(&step) {
@@ -171,7 +171,7 @@ where
     }
 
     /// What a step asks of which group.
-    fn entry(&self, task: u64, step: Step) -> Option<(GroupId, replicated::Request<Shard<A>>)> {
+    pub(super) fn entry(&self, task: u64, step: Step) -> Option<(GroupId, replicated::Request<Shard<A>>)> {
         use replicated::Request::{Command as Commanded, Query as Queried};
         Some(match (&self.tasks.get(&task)?.what, step) {
             (What::Span(span), Step::Prepare(part)) if span.stage == Stage::Preparing => {
@@ -237,7 +237,12 @@ where
     }
 
     /// What concerns one group only ended, unless it has to wait.
-    fn on_passed(&mut self, group: GroupId, ticket: Ticket, outcome: replicated::Outcome<Shard<A>>) {
+    pub(super) fn on_passed(
+        &mut self,
+        group: GroupId,
+        ticket: Ticket,
+        outcome: replicated::Outcome<Shard<A>>,
+    ) {
         match outcome {
             replicated::Outcome::Replied { reply: Reply::Waits { tx, latest }, .. } => {
                 self.latest = self.latest.max(latest);
@@ -267,7 +272,7 @@ where
     }
 
     /// What came of something of one group.
-    fn tell_reply(&mut self, ticket: Ticket, group: GroupId, reply: ReplyOf<A>, at: Moment) {
+    pub(super) fn tell_reply(&mut self, ticket: Ticket, group: GroupId, reply: ReplyOf<A>, at: Moment) {
         let outcome = match reply {
             Reply::Plain(reply) => Outcome::Replied { reply, at },
             Reply::Gains(gain) => Outcome::Committed { gains: Vec::from([gain]) },
@@ -285,7 +290,7 @@ where
         self.tell(ticket, outcome);
     }
 
-    fn on_reply(&mut self, task: u64, step: Step, reply: ReplyOf<A>, at: Moment) {
+    pub(super) fn on_reply(&mut self, task: u64, step: Step, reply: ReplyOf<A>, at: Moment) {
         if let Reply::Waits { latest, .. } = &reply {
             self.latest = self.latest.max(*latest);
         }
@@ -351,7 +356,7 @@ where
         }
     }
 
-    fn on_answer(&mut self, task: u64, answer: Answer<A::Answer, A::Query>) {
+    pub(super) fn on_answer(&mut self, task: u64, answer: Answer<A::Answer, A::Query>) {
         let Some(of) = self.tasks.get_mut(&task) else { return };
         // Of one that is still blocked, the turn comes later.
         if let (&What::Look { ticket, group, tx: Some(tx), .. }, Answer::Plain(answer)) = (&of.what, answer) {
@@ -362,7 +367,7 @@ where
     }
 
     /// No quorum confirmed a step: it may have been taken or not. All but one kind may be taken twice.
-    fn on_nothing(&mut self, task: u64, step: Step) {
+    pub(super) fn on_nothing(&mut self, task: u64, step: Step) {
         let Some(of) = self.tasks.get_mut(&task) else { return };
         match (&mut of.what, step) {
             (&mut What::Line { ticket: Some(ticket), .. }, Step::Turn) => {
@@ -375,164 +380,6 @@ where
                 self.tell(ticket, Outcome::Failed(Failure::Unconfirmed));
             }
             _ => self.put_off(task, step),
-        }
-    }
-
-    // A transaction.
-
-    fn span(&mut self, task: u64) -> Option<&mut Span<A>> {
-        match &mut self.tasks.get_mut(&task)?.what {
-            What::Span(span) => Some(span),
-            _ => None,
-        }
-    }
-
-    fn on_prepared(&mut self, task: u64, at: usize, reply: ReplyOf<A>) {
-        let Some(span) = self.span(task) else { return };
-        let Some(part) = span.parts.get_mut(at).filter(|_| span.stage == Stage::Preparing) else { return };
-        let outcome = match reply {
-            Reply::Gains(gain) => {
-                part.gain = Some(gain);
-                if span.is_promised() {
-                    self.decide(task);
-                }
-                return;
-            }
-            // Its turn comes later.
-            Reply::Waits { .. } => {
-                let is_turn = core::mem::take(&mut part.is_turn);
-                self.counters.waited += 1;
-                // Or it has come already.
-                if is_turn {
-                    self.take(task, Step::Prepare(at));
-                }
-                return;
-            }
-            Reply::Objects(objection) => Outcome::Aborted { group: part.group, objection },
-            Reply::Full => Outcome::Failed(Failure::Full),
-            Reply::Plain(_) | Reply::Decided(_) | Reply::Undecided | Reply::Finished | Reply::Unknown => {
-                Outcome::Failed(Failure::TimedOut)
-            }
-        };
-        self.end_span(task, outcome);
-        self.finish(task, false, false);
-    }
-
-    /// All have promised. So it is decided, at home, that all of them held at one moment: also who only looks has to know.
-    fn decide(&mut self, task: u64) {
-        let Some(span) = self.span(task) else { return };
-        span.stage = Stage::Deciding;
-        self.take(task, Step::Decide);
-    }
-
-    fn on_decided(&mut self, task: u64, reply: &ReplyOf<A>) {
-        let Some(span) = self.span(task).filter(|span| span.stage == Stage::Deciding) else { return };
-        match reply {
-            Reply::Decided(Some(true)) => {
-                let (home, writes) = (span.home, span.writes());
-                // Its own part is done with the decision.
-                let own = span.parts.iter_mut().filter(|part| part.group == home);
-                own.for_each(|part| part.is_open = false);
-                self.end_committed(task);
-                self.finish(task, true, writes);
-            }
-            Reply::Decided(Some(false)) => {
-                self.counters.too_late += 1;
-                // This node may have thought it earlier than it is at home, after a restart say. It knows better now.
-                let begun = self.tasks.get(&task).map(|task| task.begun).unwrap_or_default();
-                if begun.after(LIMIT) > self.now {
-                    return self.begin_again(task);
-                }
-                self.end_span(task, Outcome::Failed(Failure::TimedOut));
-                self.finish(task, false, false);
-            }
-            _ => {
-                // Others have ended it meanwhile, or an operator has.
-                self.counters.too_late += 1;
-                self.end_span(task, Outcome::Failed(Failure::Unconfirmed));
-                self.leave(task);
-            }
-        }
-    }
-
-    fn end_committed(&mut self, task: u64) {
-        let Some(span) = self.span(task) else { return };
-        let gains = span.parts.iter_mut().filter_map(|part| part.gain.take()).collect();
-        self.end_span(task, Outcome::Committed { gains });
-    }
-
-    fn end_span(&mut self, task: u64, outcome: Outcome<A>) {
-        if let Some(ticket) = self.span(task).and_then(|span| span.ticket.take()) {
-            self.tell(ticket, outcome);
-        }
-    }
-
-    /// Tells all groups how it ends.
-    fn finish(&mut self, task: u64, commit: bool, is_recorded: bool) {
-        let Some(span) = self.span(task) else { return };
-        span.stage = Stage::Ending { commit, is_recorded };
-        let open: Vec<_> = span.parts.iter().filter(|part| part.is_open).map(|part| part.group).collect();
-        open.into_iter().for_each(|group| self.take(task, Step::Finish(group)));
-        self.end_if_finished(task);
-    }
-
-    fn end_if_finished(&mut self, task: u64) {
-        let Some(span) = self.span(task).filter(|span| !span.parts.iter().any(|part| part.is_open)) else {
-            return;
-        };
-        let (home, tx, stage) = (span.home, span.tx, span.stage);
-        self.leave(task);
-        if let Stage::Ending { is_recorded: true, .. } = stage {
-            self.forget(home, tx);
-        }
-    }
-
-    /// This node has nothing more to do with a transaction.
-    fn leave(&mut self, task: u64) {
-        let Some(tx) = self.span(task).map(|span| span.tx) else { return };
-        self.by_name.remove(&(None, tx));
-        self.conducted -= 1;
-        if let Some(task) = self.tasks.get_mut(&task) {
-            (task.what, task.name) = (What::Over, None);
-        }
-    }
-
-    /// It is in the way of an older one.
-    fn on_wounded(&mut self, tx: TxId) {
-        let Some(&task) = self.by_name.get(&(None, tx)) else { return };
-        if self.span(task).is_some_and(|span| span.stage == Stage::Preparing && span.ticket.is_some()) {
-            self.counters.wounded += 1;
-            self.begin_again(task);
-        }
-    }
-
-    /// It is given up, and tried again, as old as it is.
-    fn begin_again(&mut self, task: u64) {
-        let begun = self.tasks.get(&task).map(|task| task.begun).unwrap_or_default();
-        let Some(span) = self.span(task) else { return };
-        let (ticket, age) = (span.ticket.take(), span.age);
-        let parts: Vec<_> = span.parts.iter().map(|part| (part.group, part.work.clone())).collect();
-        self.finish(task, false, false);
-        if let Some(ticket) = ticket {
-            self.begin(ticket, age, begun, parts);
-        }
-    }
-
-    /// Of all groups, a home hears at once what it may forget.
-    fn forget(&mut self, home: GroupId, tx: TxId) {
-        let all = self.over.entry(home).or_default();
-        all.push(tx);
-        let limit = self.groups.get(home).map_or(0, replicated::Replicated::limit);
-        if all.len() >= FORGOTTEN || weight_of_forget(all.len() + 1) > limit {
-            return self.forget_at(home);
-        }
-        self.forgetting = self.forgetting.or(Some(self.now.after(LOOK)));
-    }
-
-    fn forget_at(&mut self, home: GroupId) {
-        if let Some(all) = self.over.remove(&home) {
-            let task = self.task(What::Forget { home, all }, self.now);
-            self.take(task, Step::Forget);
         }
     }
 
@@ -565,14 +412,14 @@ where
     }
 
     /// Whether this node is the one to end what nobody seems to: it leads the group, and is not at it already.
-    fn sees_to(&self, group: GroupId, tx: TxId) -> bool {
+    pub(super) fn sees_to(&self, group: GroupId, tx: TxId) -> bool {
         let leads = self.groups.get(group).is_some_and(|machine| machine.status().role == Role::Leader);
         let is_known =
             self.by_name.contains_key(&(None, tx)) || self.by_name.contains_key(&(Some(group), tx));
         leads && !is_known
     }
 
-    fn on_turned(&mut self, group: GroupId, tx: TxId) {
+    pub(super) fn on_turned(&mut self, group: GroupId, tx: TxId) {
         let names = [(Some(group), tx), (None, tx)];
         let Some(&task) = names.iter().find_map(|name| self.by_name.get(name)) else { return };
         match self.tasks.get(&task).map(|task| &task.what) {
@@ -587,7 +434,7 @@ where
         }
     }
 
-    fn on_part_turned(&mut self, task: u64, at: usize) {
+    pub(super) fn on_part_turned(&mut self, task: u64, at: usize) {
         let Some(part) = self.span(task).and_then(|span| span.parts.get_mut(at)) else { return };
         part.is_turn = part.is_asked;
         self.take(task, Step::Prepare(at));
@@ -595,7 +442,7 @@ where
 
     // Time.
 
-    fn arm(&mut self, task: u64, after: Duration) {
+    pub(super) fn arm(&mut self, task: u64, after: Duration) {
         let at = self.now.after(after);
         let Some(of) = self.tasks.get_mut(&task) else { return };
         if of.timer.is_some_and(|timer| timer <= at) {
@@ -621,7 +468,7 @@ where
         }
     }
 
-    fn on_timer(&mut self, task: u64) {
+    pub(super) fn on_timer(&mut self, task: u64) {
         let Some(of) = self.tasks.get_mut(&task) else { return };
         of.timer = None;
         let (again, begun) = (core::mem::take(&mut of.again), of.begun);
@@ -664,7 +511,7 @@ where
     }
 
     /// Lets go of a task that is over.
-    fn tidy(&mut self, task: u64) {
+    pub(super) fn tidy(&mut self, task: u64) {
         let Some(of) = self.tasks.get(&task) else { return };
         if of.under_way > 0 || !matches!(of.what, What::Over) {
             return;
@@ -678,7 +525,7 @@ where
         self.tasks.remove(&task);
     }
 
-    fn tell(&mut self, ticket: Ticket, outcome: Outcome<A>) {
+    pub(super) fn tell(&mut self, ticket: Ticket, outcome: Outcome<A>) {
         self.ended.push_back((ticket, outcome));
     }
 }

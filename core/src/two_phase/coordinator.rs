@@ -1,16 +1,17 @@
 //! The coordinator: asks all, decides, and tells until all have heard.
 
+mod output;
+mod restart;
+
 use super::live::Live;
-use super::message::{Message, Parties, Promise, Vote};
-use super::record::{Record, Restate, Restated};
-use super::transaction::{Part, Parts, Transaction};
+use super::message::{Message, Promise, Vote};
+use super::record::Record;
+use super::transaction::{Parts, Transaction};
 use super::{Config, Counters};
 use crate::durable::{Ledger, Mark};
 use crate::quorum::Slots;
-use crate::space::{List, Window};
-use crate::{
-    Age, Batch, Command, Fault, Input, Instant, Machine, NodeId, Output, Space, Staged, TxId, Write,
-};
+use crate::space::Window;
+use crate::{Age, Command, Fault, Input, Instant, Machine, NodeId, Output, Space, Staged, TxId, Write};
 
 /// How many transactions a record of their numbers lets begin.
 const NUMBERS: u64 = 1 << 20;
@@ -273,94 +274,6 @@ impl<W: Command, S: Space> Coordinator<W, S> {
             counters: Counters::default(),
             ledger,
         }
-    }
-
-    /// Takes in what the next record says.
-    pub(super) fn replay(&mut self, record: Record<'_, W>) -> Result<(), Fault> {
-        self.records += 1;
-        match record {
-            Record::Numbered { through } if through > u64::MAX / 2 => {
-                return Err(Fault::Settings("the coordinator's numbers are used up"));
-            }
-            Record::Numbered { through } => self.numbered = self.numbered.max(through),
-            Record::Committed { tx, parties } => self.replay_committed(tx, parties)?,
-            Record::Ended { tx } => {
-                if let Some(at) = self.live.find(tx) {
-                    self.live.remove(at);
-                }
-            }
-            Record::Restart(records) => {
-                (self.live, self.records) = (Live::default(), 1);
-                let mut replayed = Ok(());
-                records.for_each(&mut |record| {
-                    if replayed.is_ok() {
-                        replayed = match record {
-                            Record::Restart(_) => Err(crate::codec::Malformed::Content.into()),
-                            record => self.replay(record),
-                        };
-                    }
-                });
-                replayed?;
-                self.records = 1;
-            }
-            Record::Promised { .. }
-            | Record::Refused { .. }
-            | Record::Kept { .. }
-            | Record::Forced { .. }
-            | Record::Past { .. } => return Err(Fault::Settings("the store is a participant's")),
-        }
-        Ok(())
-    }
-
-    fn replay_committed(&mut self, tx: TxId, parties: Parties<'_>) -> Result<(), Fault> {
-        if tx.coordinator != self.config.id {
-            return Err(Fault::Settings("the store is another coordinator's"));
-        }
-        let (mut parts, mut fits) = (S::Table::default(), true);
-        parties.each(&mut |node, promise| fits &= parts.push(Part { node, work: None, promise }).is_ok());
-        let parts = Parts(parts);
-        let all = parts.all();
-        let mut open = all;
-        // Who only read has promised nothing, and need not answer.
-        all.iter().filter(|&part| parts.promise(part) == Promise::ANY).for_each(|part| open.remove(part));
-        let entry = Underway {
-            stage: Stage::Ending { commit: true, open, is_recorded: true },
-            age: Age::default(),
-            parts,
-            begun: self.now,
-            said: self.now,
-            due: all,
-            outcome: None,
-            is_told: true,
-        };
-        if self.live.find(tx).is_none() {
-            fits &= self.live.insert(tx, entry).is_ok();
-        }
-        if fits {
-            Ok(())
-        } else {
-            Err(Fault::Settings("fewer calls or peers than the store's records are of"))
-        }
-    }
-
-    /// All records were taken in: what was decided and not heard by all is told again.
-    pub(super) fn begin_life(&mut self, seed: u64) -> Result<(), Fault> {
-        self.config.check()?;
-        self.ledger = Ledger::new(self.config.brand(seed, [self.numbered, self.records], self.now));
-        (self.numbered_mark, self.floor) = (self.ledger.mark(), self.numbered);
-        // From 1 on: a participant that has done nothing has done all up to 0.
-        self.count = self.numbered.div_ceil(S::CALLS as u64).max(1);
-        for at in 0..self.live.places() {
-            match self.live.get(at) {
-                Some((tx, _)) => {
-                    self.floor = self.floor.min(tx.number);
-                    self.live.rouse(at);
-                }
-                None => self.free(at),
-            }
-        }
-        self.look = (self.live.len() > 0).then_some(self.now);
-        Ok(())
     }
 
     /// What was dropped so far.
@@ -658,67 +571,6 @@ impl<W: Command, S: Space> Coordinator<W, S> {
         self.look = (self.live.len() > 0).then(|| self.now.after(resend.min(vote_timeout)));
     }
 
-    fn plan_save(&mut self) -> Option<Plan> {
-        if !self.ledger.has_unsaved() {
-            return None;
-        }
-        let saving = if self.records > 4 * S::CALLS as u64 {
-            Saving::Restart
-        } else if let Some(tx) = self.over.pop_front() {
-            Saving::Ended(tx)
-        } else if core::mem::take(&mut self.is_numbering) {
-            Saving::Numbered
-        } else {
-            Saving::Committed(self.decided()?)
-        };
-        self.records += 1;
-        if let Saving::Restart = saving {
-            (self.is_numbering, self.records) = (false, 1);
-            while self.over.pop_front().is_some() {}
-            while self.decided().is_some() {}
-        }
-        let closes = self.over.is_empty() && !self.is_numbering && self.unsaved.is_empty();
-        Some(Plan::Save(self.ledger.write(saving, closes)))
-    }
-
-    /// The next decision to be saved: it counts once it is durable.
-    fn decided(&mut self) -> Option<usize> {
-        let at = self.unsaved.pop_front()?;
-        let waits = self.deciding.push_back((at, self.ledger.mark())).is_ok();
-        assert!(waits, "a transaction is decided once");
-        Some(at)
-    }
-
-    /// What the transaction here wants said, if anything.
-    fn plan_at(&mut self, at: usize) -> Option<Plan> {
-        let (tx, entry) = self.live.get_mut(at)?;
-        if let Some(outcome) = entry.outcome.take() {
-            return Some(Plan::Tell(Event::Ended { tx, age: entry.age, outcome }));
-        }
-        let part = entry.due.round_from(0)?;
-        entry.due.remove(part);
-        Some(Plan::Say { at, part })
-    }
-
-    /// Forgets a transaction if it is over.
-    fn settle(&mut self, at: usize) {
-        let Some((_, entry)) = self.live.get(at) else { return };
-        let Stage::Ending { open, is_recorded, .. } = entry.stage else { return };
-        if !open.is_empty() {
-            return;
-        }
-        let Some((tx, _)) = self.live.remove(at) else { return };
-        self.free(at);
-        if is_recorded {
-            // Saved with what is saved next; if that takes too long, for its own sake.
-            let fits = self.over.push_back(tx).is_ok();
-            assert!(fits, "what is over is saved before there is too much of it");
-            if self.over.len() == S::CALLS {
-                self.ledger.stage();
-            }
-        }
-    }
-
     fn assert_invariants(&self) {
         assert!(self.live.len() <= S::CALLS, "no more is under way than there is room for");
         assert!(self.floor <= self.count * S::CALLS as u64, "only what has begun has ended");
@@ -787,106 +639,5 @@ impl<W: Command, S: Space> Machine for Coordinator<W, S> {
 
     fn deadline(&self) -> Option<Instant> {
         self.look
-    }
-}
-
-impl<W: Command, S: Space> Staged for Coordinator<W, S> {
-    type Plan = Plan;
-
-    fn plan(&mut self) -> Option<Plan> {
-        if let Some(plan) = self.plan_save() {
-            return Some(plan);
-        }
-        if let Some((to, Reply { tx, commit, of })) = self.replies.pop_front() {
-            return Some(Plan::Answer { to, tx, commit, of });
-        }
-        if let Some((tx, by)) = self.contradicted.pop_front() {
-            return Some(Plan::Tell(Event::Contradicted { tx, by }));
-        }
-        // A number is used by nobody else once it is durable that it may be used.
-        if !self.ledger.is_durable(self.numbered_mark) {
-            return None;
-        }
-        while let Some(at) = self.live.ready() {
-            if let Some(plan) = self.plan_at(at) {
-                return Some(plan);
-            }
-            self.live.rest();
-            self.settle(at);
-        }
-        // What is over may have to be saved by now.
-        self.plan_save()
-    }
-
-    fn show(&self, plan: Plan) -> Output<Message<'_, W>, Record<'_, W>, Event> {
-        match plan {
-            Plan::Save(write) => Output::Save(write.map(|saving| self.record(saving))),
-            Plan::Say { at, part } => self.say(at, part),
-            Plan::Answer { to, tx, commit, of } => {
-                Output::Send { to, message: Message::Decision { tx, commit, of } }
-            }
-            Plan::Tell(event) => Output::Event(event),
-        }
-    }
-}
-
-impl<W: Command, S: Space> Coordinator<W, S> {
-    /// To whom something is to be sent, if it is.
-    pub(super) fn addressee(&self, plan: &Plan) -> Option<NodeId> {
-        match *plan {
-            Plan::Say { at, part } => self.live.get(at)?.1.parts.0.get(part).map(|part| part.node),
-            Plan::Answer { to, .. } => Some(to),
-            Plan::Save(_) | Plan::Tell(_) => None,
-        }
-    }
-
-    fn say(&self, at: usize, part: usize) -> Output<Message<'_, W>, Record<'_, W>, Event> {
-        let planned = self.live.get(at).and_then(|(tx, entry)| Some((tx, entry, entry.parts.0.get(part)?)));
-        let Some((tx, entry, part)) = planned else { unreachable!("what was planned is still there") };
-        let message = match entry.stage {
-            Stage::Voting { .. } | Stage::Delegated => Message::Prepare {
-                tx,
-                floor: self.floor,
-                only: matches!(entry.stage, Stage::Delegated),
-                age: entry.age,
-                parties: Parties::listed(&entry.parts),
-                work: Batch::of(part.work.as_slice()),
-            },
-            Stage::Deciding { .. } => Message::Decision { tx, commit: false, of: Promise::ANY },
-            Stage::Ending { commit, .. } => {
-                Message::Decision { tx, commit, of: if commit { part.promise } else { Promise::ANY } }
-            }
-        };
-        Output::Send { to: part.node, message }
-    }
-
-    fn record(&self, saving: Saving) -> Record<'_, W> {
-        match saving {
-            Saving::Numbered => Record::Numbered { through: self.numbered },
-            Saving::Committed(at) => {
-                let Some((tx, entry)) = self.live.get(at) else {
-                    unreachable!("what is decided is under way")
-                };
-                Record::Committed { tx, parties: Parties::listed(&entry.parts) }
-            }
-            Saving::Ended(tx) => Record::Ended { tx },
-            Saving::Restart => Record::Restart(Restated::of(self)),
-        }
-    }
-}
-
-impl<W: Command, S: Space> Restate<W> for Coordinator<W, S> {
-    fn restate(&self, show: &mut dyn FnMut(Record<'_, W>)) {
-        show(Record::Numbered { through: self.numbered });
-        for (tx, entry) in self.live.iter() {
-            let is_recorded = match entry.stage {
-                Stage::Deciding { .. } => true,
-                Stage::Ending { is_recorded, .. } => is_recorded,
-                Stage::Voting { .. } | Stage::Delegated => false,
-            };
-            if is_recorded {
-                show(Record::Committed { tx, parties: Parties::listed(&entry.parts) });
-            }
-        }
     }
 }

@@ -1,0 +1,155 @@
+//! What must be durable, and what is to be said.
+
+use super::super::message::{Message, Parties, Promise};
+use super::super::record::{Record, Restated};
+use super::{Coordinator, Event, Plan, Reply, Saving, Stage};
+use crate::space::Window;
+use crate::{Batch, Command, NodeId, Output, Space, Staged};
+
+impl<W: Command, S: Space> Coordinator<W, S> {
+    pub(super) fn plan_save(&mut self) -> Option<Plan> {
+        if !self.ledger.has_unsaved() {
+            return None;
+        }
+        let saving = if self.records > 4 * S::CALLS as u64 {
+            Saving::Restart
+        } else if let Some(tx) = self.over.pop_front() {
+            Saving::Ended(tx)
+        } else if core::mem::take(&mut self.is_numbering) {
+            Saving::Numbered
+        } else {
+            Saving::Committed(self.decided()?)
+        };
+        self.records += 1;
+        if let Saving::Restart = saving {
+            (self.is_numbering, self.records) = (false, 1);
+            while self.over.pop_front().is_some() {}
+            while self.decided().is_some() {}
+        }
+        let closes = self.over.is_empty() && !self.is_numbering && self.unsaved.is_empty();
+        Some(Plan::Save(self.ledger.write(saving, closes)))
+    }
+
+    /// The next decision to be saved: it counts once it is durable.
+    pub(super) fn decided(&mut self) -> Option<usize> {
+        let at = self.unsaved.pop_front()?;
+        let waits = self.deciding.push_back((at, self.ledger.mark())).is_ok();
+        assert!(waits, "a transaction is decided once");
+        Some(at)
+    }
+
+    /// What the transaction here wants said, if anything.
+    pub(super) fn plan_at(&mut self, at: usize) -> Option<Plan> {
+        let (tx, entry) = self.live.get_mut(at)?;
+        if let Some(outcome) = entry.outcome.take() {
+            return Some(Plan::Tell(Event::Ended { tx, age: entry.age, outcome }));
+        }
+        let part = entry.due.round_from(0)?;
+        entry.due.remove(part);
+        Some(Plan::Say { at, part })
+    }
+
+    /// Forgets a transaction if it is over.
+    pub(super) fn settle(&mut self, at: usize) {
+        let Some((_, entry)) = self.live.get(at) else { return };
+        let Stage::Ending { open, is_recorded, .. } = entry.stage else { return };
+        if !open.is_empty() {
+            return;
+        }
+        let Some((tx, _)) = self.live.remove(at) else { return };
+        self.free(at);
+        if is_recorded {
+            // Saved with what is saved next; if that takes too long, for its own sake.
+            let fits = self.over.push_back(tx).is_ok();
+            assert!(fits, "what is over is saved before there is too much of it");
+            if self.over.len() == S::CALLS {
+                self.ledger.stage();
+            }
+        }
+    }
+}
+
+impl<W: Command, S: Space> Staged for Coordinator<W, S> {
+    type Plan = Plan;
+
+    fn plan(&mut self) -> Option<Plan> {
+        if let Some(plan) = self.plan_save() {
+            return Some(plan);
+        }
+        if let Some((to, Reply { tx, commit, of })) = self.replies.pop_front() {
+            return Some(Plan::Answer { to, tx, commit, of });
+        }
+        if let Some((tx, by)) = self.contradicted.pop_front() {
+            return Some(Plan::Tell(Event::Contradicted { tx, by }));
+        }
+        // A number is used by nobody else once it is durable that it may be used.
+        if !self.ledger.is_durable(self.numbered_mark) {
+            return None;
+        }
+        while let Some(at) = self.live.ready() {
+            if let Some(plan) = self.plan_at(at) {
+                return Some(plan);
+            }
+            self.live.rest();
+            self.settle(at);
+        }
+        // What is over may have to be saved by now.
+        self.plan_save()
+    }
+
+    fn show(&self, plan: Plan) -> Output<Message<'_, W>, Record<'_, W>, Event> {
+        match plan {
+            Plan::Save(write) => Output::Save(write.map(|saving| self.record(saving))),
+            Plan::Say { at, part } => self.say(at, part),
+            Plan::Answer { to, tx, commit, of } => {
+                Output::Send { to, message: Message::Decision { tx, commit, of } }
+            }
+            Plan::Tell(event) => Output::Event(event),
+        }
+    }
+}
+
+impl<W: Command, S: Space> Coordinator<W, S> {
+    /// To whom something is to be sent, if it is.
+    pub(in crate::two_phase) fn addressee(&self, plan: &Plan) -> Option<NodeId> {
+        match *plan {
+            Plan::Say { at, part } => self.live.get(at)?.1.parts.0.get(part).map(|part| part.node),
+            Plan::Answer { to, .. } => Some(to),
+            Plan::Save(_) | Plan::Tell(_) => None,
+        }
+    }
+
+    pub(super) fn say(&self, at: usize, part: usize) -> Output<Message<'_, W>, Record<'_, W>, Event> {
+        let planned = self.live.get(at).and_then(|(tx, entry)| Some((tx, entry, entry.parts.0.get(part)?)));
+        let Some((tx, entry, part)) = planned else { unreachable!("what was planned is still there") };
+        let message = match entry.stage {
+            Stage::Voting { .. } | Stage::Delegated => Message::Prepare {
+                tx,
+                floor: self.floor,
+                only: matches!(entry.stage, Stage::Delegated),
+                age: entry.age,
+                parties: Parties::listed(&entry.parts),
+                work: Batch::of(part.work.as_slice()),
+            },
+            Stage::Deciding { .. } => Message::Decision { tx, commit: false, of: Promise::ANY },
+            Stage::Ending { commit, .. } => {
+                Message::Decision { tx, commit, of: if commit { part.promise } else { Promise::ANY } }
+            }
+        };
+        Output::Send { to: part.node, message }
+    }
+
+    pub(super) fn record(&self, saving: Saving) -> Record<'_, W> {
+        match saving {
+            Saving::Numbered => Record::Numbered { through: self.numbered },
+            Saving::Committed(at) => {
+                let Some((tx, entry)) = self.live.get(at) else {
+                    unreachable!("what is decided is under way")
+                };
+                Record::Committed { tx, parties: Parties::listed(&entry.parts) }
+            }
+            Saving::Ended(tx) => Record::Ended { tx },
+            Saving::Restart => Record::Restart(Restated::of(self)),
+        }
+    }
+}
