@@ -4,6 +4,7 @@ mod bytes;
 mod chance;
 mod cluster;
 mod crash_points;
+mod disks;
 mod play;
 mod scenarios;
 

@@ -81,6 +81,9 @@ impl<W: Command, S: Space> Coordinator<W, S> {
     /// All records were taken in: what was decided and not heard by all is told again.
     pub(in crate::two_phase) fn begin_life(&mut self, seed: u64) -> Result<(), Fault> {
         self.config.check()?;
+        if self.live.iter().any(|(tx, _)| tx.number >= self.numbered) {
+            return Err(Fault::Settings("a decision about a transaction that cannot have begun"));
+        }
         self.ledger = Ledger::new(self.config.brand(seed, [self.numbered, self.records], self.now));
         (self.numbered_mark, self.floor) = (self.ledger.mark(), self.numbered);
         // From 1 on: a participant that has done nothing has done all up to 0.

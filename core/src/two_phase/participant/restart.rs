@@ -26,9 +26,12 @@ impl<W: Command, S: Space> Participant<W, S> {
             Record::Kept { tx } => self.put_back(tx, self.part(Stage::Kept)),
             Record::Forced { tx, commit } => {
                 let part = self.live.find(tx).and_then(|at| self.live.get_mut(at));
-                if let Some((_, part)) = part {
-                    part.stage = Stage::Forced { commit, is_done: !commit, decided: None };
-                }
+                // Only what was promised is forced.
+                let Some((_, Part { stage: stage @ (Stage::Promised | Stage::Forced { .. }), .. })) = part
+                else {
+                    return Err(Malformed::Content.into());
+                };
+                *stage = Stage::Forced { commit, is_done: !commit, decided: None };
                 Ok(())
             }
             Record::Ended { tx } => {
