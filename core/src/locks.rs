@@ -260,6 +260,15 @@ impl<K: Debug + Ord, S: Space, const KEYS: usize, const TXS: usize> Locks<K, S, 
         self.news && self.claims.iter().any(|claim| claim.wounded || claim.state == State::Granted)
     }
 
+    /// Whether a transaction holds the key, at least like this.
+    pub fn holds<Q: Ord + ?Sized>(&self, tx: TxId, key: &Q, mode: Mode) -> bool
+    where
+        K: Borrow<Q>,
+    {
+        let (_, line) = line::find(&self.rows, key);
+        line.iter().any(|row| row.rank.tx == tx && row.mode >= mode) && holds(&self.claims, tx)
+    }
+
     /// How a transaction stands, if it asked for anything and has not given it back.
     pub fn standing(&self, tx: TxId) -> Option<Acquired> {
         self.find(tx).ok().map(|claim| claim.acquired())

@@ -145,6 +145,14 @@ impl<A: Transactional, B: Application> Transactional for Both<A, B> {
     fn finish(&mut self, now: Moment, tx: TxId, work: &A::Work, commit: bool) {
         self.first.finish(now, tx, work, commit);
     }
+
+    fn prepared(&self) -> usize {
+        self.first.prepared()
+    }
+
+    fn is_prepared(&self, tx: TxId, work: &A::Work) -> bool {
+        self.first.is_prepared(tx, work)
+    }
 }
 
 /// Counts what passes through it.

@@ -99,6 +99,19 @@ impl<const BYTES: u64> Transactional for Keyspace<BYTES> {
         self.items.expire(now.time);
         self.assert_limit();
     }
+
+    fn prepared(&self) -> usize {
+        self.prepared.len()
+    }
+
+    fn is_prepared(&self, tx: TxId, work: &Part) -> bool {
+        let mut keys = BTreeMap::new();
+        work.transaction.keys(&mut |key, mode| {
+            let strictest = keys.entry(key).or_insert(mode);
+            *strictest = mode.max(*strictest);
+        });
+        self.prepared.is_of(tx, keys.into_iter())
+    }
 }
 
 impl<const BYTES: u64> Keyspace<BYTES> {

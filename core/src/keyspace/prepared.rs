@@ -104,6 +104,20 @@ impl Prepared {
         self.outcomes.contains_key(&tx)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.outcomes.len()
+    }
+
+    /// Whether a transaction has prepared something for exactly these keys, in their order.
+    pub(super) fn is_of<'k>(&self, tx: TxId, mut keys: impl Iterator<Item = (&'k Blob, Mode)>) -> bool {
+        let Some(outcome) = self.outcomes.get(&tx) else { return false };
+        let mut effects = outcome.effects.iter();
+        let is_next = |(key, mode): (&Blob, Mode)| {
+            effects.next().is_some_and(|(held, effect)| held == key && effect.mode() == mode)
+        };
+        keys.all(is_next) && effects.next().is_none()
+    }
+
     /// What is kept free for those that may be committed.
     pub(super) const fn reserved(&self) -> u64 {
         self.reserved

@@ -401,6 +401,9 @@ where
             Notice::Lingering { tx, mut groups } => {
                 if self.sees_to(group, tx) {
                     groups.retain(|other| *other != group && self.groups.get(*other).is_some());
+                    if groups.is_empty() {
+                        return self.forget(group, tx);
+                    }
                     let task = self.task(What::Sweep { home: group, tx, open: groups.clone() }, self.now);
                     self.counters.swept += 1;
                     self.name(task, (Some(group), tx));

@@ -61,17 +61,23 @@ pub(super) fn take<A: Transactional>(mut bytes: &[u8]) -> Result<Shard<A>, Malfo
     if !is_known || !rows.iter().all(|(tx, row)| stands(row, locks.standing(*tx))) {
         return Err(Malformed::Content);
     }
+    let application = A::restore(bytes)?;
+    let parts = rows.iter().filter_map(|(tx, row)| match row {
+        Row::Part(Part { stage: Stage::Promised(_), work, .. }) => Some((*tx, work)),
+        Row::Part(_) | Row::Line { .. } => None,
+    });
+    let (mut promised, mut is_prepared) = (0, true);
+    for (tx, work) in parts {
+        promised += 1;
+        is_prepared &= application.is_prepared(tx, work);
+        A::keys(work, &mut |key, mode| is_prepared &= locks.holds(tx, key, mode));
+    }
+    // What is promised is prepared, on keys that are its own, and nothing else is.
+    if !is_prepared || application.prepared() != promised {
+        return Err(Malformed::Content);
+    }
     let due = due(&rows, &decisions);
-    Ok(Shard {
-        application: A::restore(bytes)?,
-        locks,
-        rows,
-        decisions,
-        due,
-        latest,
-        settles,
-        ..Shard::default()
-    })
+    Ok(Shard { application, locks, rows, decisions, due, latest, settles, ..Shard::default() })
 }
 
 /// Whether a row may stand with the locks like this.

@@ -243,6 +243,10 @@ impl<A: Transactional> Shard<A> {
                 Row::Line { .. } => Reply::Unknown,
             };
         }
+        // Such names are given to what waits in line.
+        if tx.coordinator == NodeId::default() {
+            return Reply::Unknown;
+        }
         let keys = collect(|visit| A::keys(&part.work, visit));
         match self.locks.acquire(tx, part.age, keys) {
             Err(_) => return Reply::Full,
@@ -362,13 +366,17 @@ impl<A: Transactional> Shard<A> {
         while let Some(tx) = self.locks.next_granted() {
             match self.rows.get_mut(&tx) {
                 Some(Row::Line { is_turn, .. }) => *is_turn = true,
-                Some(Row::Part(part)) => match self.application.prepare(now, tx, &part.work) {
-                    Ok(gain) => part.stage = Stage::Promised(gain),
-                    Err(objection) => {
-                        part.stage = Stage::Objecting(objection);
-                        self.locks.release(tx);
+                Some(Row::Part(Part { work, stage: stage @ Stage::Waiting, .. })) => {
+                    match self.application.prepare(now, tx, work) {
+                        Ok(gain) => *stage = Stage::Promised(gain),
+                        Err(objection) => {
+                            *stage = Stage::Objecting(objection);
+                            self.locks.release(tx);
+                        }
                     }
-                },
+                }
+                // An image said that it had its turn, and that nobody was told.
+                Some(Row::Part(_)) => continue,
                 None => self.locks.release(tx),
             }
             self.news.push_back(Notice::Turned(tx));
@@ -378,10 +386,15 @@ impl<A: Transactional> Shard<A> {
 
     /// Looks at what takes too long. Each is looked at again later, until it is over.
     fn look(&mut self, now: Moment) {
-        while let Some(&(at, tx)) = self.due.first()
-            && at <= now.time
+        let mut all = Vec::new();
+        while let Some(&due) = self.due.first()
+            && due.0 <= now.time
         {
             self.due.pop_first();
+            all.push(due);
+        }
+        // Each once: at the end of time, what is looked at again is due at once.
+        for (at, tx) in all {
             let again = now.time.after(RETRY);
             // What else is due by this name was over, or asked for time to pass.
             match self.rows.get_mut(&tx) {

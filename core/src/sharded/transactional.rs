@@ -36,4 +36,10 @@ pub trait Transactional: Application {
 
     /// Does the work that was prepared, or leaves no trace of it. `work` is what [`prepare`](Self::prepare) was given.
     fn finish(&mut self, now: Moment, tx: TxId, work: &Self::Work, commit: bool);
+
+    /// How many transactions are prepared and not finished.
+    fn prepared(&self) -> usize;
+
+    /// Whether it is this work that is prepared for a transaction. An image in which it is not is refused.
+    fn is_prepared(&self, tx: TxId, work: &Self::Work) -> bool;
 }

@@ -117,4 +117,12 @@ impl Transactional for Bank {
             self.apply(now, pay);
         }
     }
+
+    fn prepared(&self) -> usize {
+        self.held.len()
+    }
+
+    fn is_prepared(&self, tx: TxId, _: &Work) -> bool {
+        self.held.contains(&tx)
+    }
 }

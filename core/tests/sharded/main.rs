@@ -4,6 +4,7 @@ mod bank;
 mod bytes;
 mod cluster;
 mod home;
+mod images;
 mod rules;
 
 use bank::{Overdrawn, Pay, Work};

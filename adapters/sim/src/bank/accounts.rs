@@ -202,4 +202,12 @@ impl Transactional for Bank {
             self.write(work, held.at);
         }
     }
+
+    fn prepared(&self) -> usize {
+        self.held.len()
+    }
+
+    fn is_prepared(&self, tx: TxId, work: &Work) -> bool {
+        self.held.get(&tx).is_some_and(|held| held.work == *work)
+    }
 }
