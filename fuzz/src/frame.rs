@@ -41,7 +41,7 @@ fn of<M: Subject>(what: u8, mut tape: Tape<'_>) {
             assert_eq!(codec::open(&frame, HEADER.cluster, HEADER.to), Ok((HEADER.from, body)));
             open::<M>(&frame);
         }
-        _ => Live::<M>::new().run(&mut tape),
+        _ => _ = Live::<M>::new().run(&mut tape),
     }
 }
 

@@ -12,14 +12,18 @@ mod asks;
 pub mod disk_log;
 pub mod frame;
 mod live;
+pub mod locks;
 mod peer;
+pub mod placement;
 pub mod radio;
 pub mod record;
 mod records;
 pub mod resp;
+pub mod sharded;
 pub mod spaces;
 mod store;
 mod tape;
+pub mod two_phase;
 pub mod worlds;
 
 pub use tape::Tape;
@@ -40,6 +44,10 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("lock_world", worlds::lock),
     ("spaces", spaces::run),
     ("radio", radio::run),
+    ("two_phase", two_phase::run),
+    ("sharded", sharded::run),
+    ("locks", locks::run),
+    ("placement", placement::run),
 ];
 
 /// The target of this name.

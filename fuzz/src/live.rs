@@ -9,8 +9,8 @@ use quorate::raft::{self, Config, Role, Status};
 use quorate::replicated::{self, Settings};
 use quorate::space::List;
 use quorate::{
-    Done, Errand, Fault, Hosted, Input, Instant, NodeId, Output, Pending, Position, Raft, Replicated,
-    SnapshotId, Space,
+    Done, Errand, Fault, GroupId, Hosted, Input, Instant, NodeId, Output, Pending, Position, Raft,
+    Replicated, SnapshotId, Space,
 };
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -24,14 +24,19 @@ const MOST_STEPS: usize = 300;
 
 /// A machine that can be driven so.
 pub trait Subject: Hosted {
-    /// What is before a message of Raft.
-    const ENVELOPE: &'static [u8];
+    /// How many groups it is made of.
+    const GROUPS: u64 = 1;
 
     fn settings() -> Self::Settings;
-    fn status(&self) -> Status;
+    fn status(&self) -> Status {
+        self.status_of(GroupId::default())
+    }
+    fn status_of(&self, group: GroupId) -> Status;
     fn request_of(tape: &mut Tape<'_>) -> Self::Request;
+    /// Writes what is before a message of Raft.
+    fn put_envelope(group: GroupId, out: &mut Vec<u8>);
     /// Writes a message that a peer could send.
-    fn put_peer(tape: &mut Tape<'_>, status: &Status, out: &mut Vec<u8>);
+    fn put_peer(&self, tape: &mut Tape<'_>, out: &mut Vec<u8>);
     /// Writes the command of an entry.
     fn put_command(tape: &mut Tape<'_>, out: &mut Vec<u8>);
     /// Writes an event, as far as words do not tell it all.
@@ -42,13 +47,18 @@ pub trait Subject: Hosted {
     fn snapshot_at(&self) -> Option<Position> {
         None
     }
+    /// Whether an event is the end of a request.
+    fn ends(event: &Self::Event<'_>) -> bool {
+        let _ = event;
+        false
+    }
     /// Looks for what must never be.
     fn assert_sound(&self);
 }
 
-fn config<S: Space>() -> Config<S> {
+pub fn config<S: Space>() -> Config<S> {
     let ids = [1, 2, 3].map(NodeId::new);
-    let mut config = Config::new(ids[0], &ids);
+    let mut config = Config::new(ids[0], &ids[..S::PEERS.min(3)]);
     // So small that limits are met.
     config.append_bytes = 200;
     config.inflight_bytes = 400;
@@ -61,13 +71,11 @@ fn config<S: Space>() -> Config<S> {
 pub type Bytes = heapless::Vec<u8, 96>;
 
 impl<S: Space> Subject for Raft<Bytes, S> {
-    const ENVELOPE: &'static [u8] = &[];
-
     fn settings() -> Config<S> {
         config()
     }
 
-    fn status(&self) -> Status {
+    fn status_of(&self, _: GroupId) -> Status {
         Raft::status(self)
     }
 
@@ -78,8 +86,10 @@ impl<S: Space> Subject for Raft<Bytes, S> {
         }
     }
 
-    fn put_peer(tape: &mut Tape<'_>, status: &Status, out: &mut Vec<u8>) {
-        peer::put_raft(tape, status, out, &mut Self::put_command);
+    fn put_envelope(_: GroupId, _: &mut Vec<u8>) {}
+
+    fn put_peer(&self, tape: &mut Tape<'_>, out: &mut Vec<u8>) {
+        peer::put_raft(tape, &self.status(), out, &mut Self::put_command);
     }
 
     fn put_command(tape: &mut Tape<'_>, out: &mut Vec<u8>) {
@@ -109,13 +119,11 @@ impl<S: Space> Subject for Raft<Bytes, S> {
 impl<A: Asked, S: Space, const SESSIONS: usize, const REPLIES: usize> Subject
     for Replicated<A, S, SESSIONS, REPLIES>
 {
-    const ENVELOPE: &'static [u8] = &[0];
-
     fn settings() -> Settings<S> {
         Settings::of(config())
     }
 
-    fn status(&self) -> Status {
+    fn status_of(&self, _: GroupId) -> Status {
         Self::status(self)
     }
 
@@ -123,10 +131,14 @@ impl<A: Asked, S: Space, const SESSIONS: usize, const REPLIES: usize> Subject
         asks::request(tape)
     }
 
-    fn put_peer(tape: &mut Tape<'_>, status: &Status, out: &mut Vec<u8>) {
+    fn put_envelope(_: GroupId, out: &mut Vec<u8>) {
+        out.push(0);
+    }
+
+    fn put_peer(&self, tape: &mut Tape<'_>, out: &mut Vec<u8>) {
         if tape.byte() >= 32 {
             out.push(0);
-            return peer::put_raft(tape, status, out, &mut Self::put_command);
+            return peer::put_raft(tape, &self.status(), out, &mut Self::put_command);
         }
         let operations: Vec<_> = (0..tape.below(6)).map(|_| asks::operation::<A>(tape)).collect();
         put(&(1_u8, operations), out).expect("a vector is never full");
@@ -160,19 +172,22 @@ pub struct Live<M: Subject> {
     now: u64,
     lives: u64,
     store: Store,
-    claim: Option<Pending>,
+    /// What waits to be durable: one claim for each group that has any.
+    claims: Vec<Pending>,
     jobs: VecDeque<Job>,
     /// What it said since that was last looked at.
     pub said: Vec<u8>,
     /// Whether it says events in words too.
     pub in_words: bool,
+    /// How many requests it took up in this life that have not ended.
+    pub open: usize,
 }
 
 impl<M: Subject> Live<M> {
     /// A machine that was restored from a store.
     pub fn of(machine: M, store: Store) -> Self {
-        let (claim, jobs) = (None, VecDeque::new());
-        Self { machine, now: 0, lives: 1, store, claim, jobs, said: Vec::new(), in_words: false }
+        let (claims, jobs) = (Vec::new(), VecDeque::new());
+        Self { machine, now: 0, lives: 1, store, claims, jobs, said: Vec::new(), in_words: false, open: 0 }
     }
 
     /// A new node.
@@ -190,14 +205,18 @@ impl<M: Subject> Live<M> {
         Instant::from_micros(self.now)
     }
 
-    /// Goes on until the tape is over, or the node must not go on.
-    pub fn run(&mut self, tape: &mut Tape<'_>) {
+    /// Goes on until the tape is over, or the node must not go on: then it says so.
+    pub fn run(&mut self, tape: &mut Tape<'_>) -> bool {
         for _ in 0..MOST_STEPS {
-            if tape.is_over() || self.step(tape).is_err() {
-                return;
+            if tape.is_over() {
+                break;
+            }
+            if self.step(tape).is_err() {
+                return false;
             }
             self.said.clear();
         }
+        true
     }
 
     /// The next thing that happens.
@@ -214,14 +233,19 @@ impl<M: Subject> Live<M> {
             2..=8 => {
                 let from = NodeId::new(2 + tape.below(2) as u64);
                 let mut bytes = Vec::new();
-                M::put_peer(tape, &self.machine.status(), &mut bytes);
+                self.machine.put_peer(tape, &mut bytes);
                 self.deliver(from, &bytes);
             }
-            1 if what & 16 == 0 => self.stand(),
             1 => {
-                // A follower that has it all, and heard of a round.
-                let (status, round) = (self.machine.status(), u64::from(what >> 5));
-                self.deliver_raft(2 + round % 2, &(3_u8, status.term, status.last, 1 + round));
+                let round = u64::from(what >> 5);
+                let group = GroupId::new(round % M::GROUPS);
+                if what & 16 == 0 {
+                    self.stand(group);
+                } else {
+                    // A follower that has it all, and heard of a round.
+                    let status = self.machine.status_of(group);
+                    self.deliver_raft(2 + round % 2, group, &(3_u8, status.term, status.last, 1 + round));
+                }
             }
             9 => {
                 self.now = self.machine.deadline().map_or(self.now, Instant::as_micros).max(self.now);
@@ -233,13 +257,14 @@ impl<M: Subject> Live<M> {
             }
             11 | 12 => {
                 let request = M::request_of(tape);
-                let _ = self.machine.request(self.now(), request);
+                self.open += usize::from(self.machine.request(self.now(), request).is_ok());
             }
             13 => self.save(),
             14 => {
                 let idle = self.jobs.is_empty();
                 if let Some(at) = self.machine.snapshot_at().filter(|_| tape.flag() && idle) {
-                    self.jobs.push_back(Job::Written(self.store.write(at, vec![at.index.get() as u8; 100])));
+                    let bytes = vec![at.index.get() as u8; 100];
+                    self.jobs.push_back(Job::Written(self.store.write(GroupId::default(), at, bytes)));
                 }
                 self.finish()?;
             }
@@ -253,16 +278,16 @@ impl<M: Subject> Live<M> {
     }
 
     /// Stands for election when its time has come; another node votes for it.
-    fn stand(&mut self) {
+    fn stand(&mut self, group: GroupId) {
         for _ in 0..4 {
-            let Status { role, term, .. } = self.machine.status();
+            let Status { role, term, .. } = self.machine.status_of(group);
             match role {
                 Role::Follower => {
                     self.now = self.machine.deadline().map_or(self.now, Instant::as_micros).max(self.now);
                     self.machine.handle(self.now(), Input::Wake);
                 }
-                Role::PreCandidate => self.deliver_raft(2, &(1_u8, term.next(), true, true)),
-                Role::Candidate => self.deliver_raft(2, &(1_u8, term, true, false)),
+                Role::PreCandidate => self.deliver_raft(2, group, &(1_u8, term.next(), true, true)),
+                Role::Candidate => self.deliver_raft(2, group, &(1_u8, term, true, false)),
                 Role::Leader => return,
             }
             self.drain();
@@ -272,14 +297,15 @@ impl<M: Subject> Live<M> {
     }
 
     fn save(&mut self) {
-        if let Some(claim) = self.claim.take() {
+        for claim in std::mem::take(&mut self.claims) {
             self.machine.handle(self.now(), Input::Saved(claim.assert_durable()));
         }
     }
 
     /// Hands a message of Raft in.
-    fn deliver_raft(&mut self, from: u64, message: &impl Serialize) {
-        let mut bytes = M::ENVELOPE.to_vec();
+    fn deliver_raft(&mut self, from: u64, group: GroupId, message: &impl Serialize) {
+        let mut bytes = Vec::new();
+        M::put_envelope(group, &mut bytes);
         put(message, &mut bytes).expect("a vector is never full");
         self.deliver(NodeId::new(from), &bytes);
     }
@@ -290,6 +316,24 @@ impl<M: Subject> Live<M> {
         assert_canonical::<M>(&message, bytes);
         let now = Instant::from_micros(self.now);
         self.machine.handle(now, Input::Message { from, message });
+    }
+
+    /// All goes well from now on, for so many wakings.
+    ///
+    /// # Errors
+    /// A snapshot that cannot be read: the node must not go on.
+    pub fn settle(&mut self, wakings: usize) -> Result<(), Fault> {
+        for _ in 0..wakings {
+            self.drain();
+            self.save();
+            while !self.jobs.is_empty() {
+                self.finish()?;
+            }
+            self.drain();
+            self.now = self.machine.deadline().map_or(self.now, Instant::as_micros).max(self.now);
+            self.machine.handle(self.now(), Input::Wake);
+        }
+        Ok(())
     }
 
     /// Ends the oldest errand.
@@ -314,7 +358,8 @@ impl<M: Subject> Live<M> {
     /// Dies and comes back: from what it wrote itself a machine can be restored, whatever its peers said.
     fn restart(&mut self) {
         self.lives += 1;
-        (self.claim, self.now) = (None, self.now + 1_000);
+        (self.open, self.now) = (0, self.now + 1_000);
+        self.claims.clear();
         self.jobs.clear();
         self.machine =
             self.store.restore(self.lives, self.now()).expect("a machine restores from what it wrote");
@@ -322,7 +367,7 @@ impl<M: Subject> Live<M> {
 
     /// Carries out all that the machine wants done.
     pub fn drain(&mut self) {
-        let Self { machine, store, claim, jobs, said, in_words, .. } = self;
+        let Self { machine, store, claims, jobs, said, in_words, open, .. } = self;
         for _ in 0..MOST_OUTPUTS {
             let Some(output) = machine.poll() else {
                 machine.assert_sound();
@@ -333,10 +378,12 @@ impl<M: Subject> Live<M> {
                     let (record, later) = write.split();
                     store.place::<M>(&record);
                     said.extend(store.records.last().into_iter().flatten());
-                    *claim = Some(match claim.take() {
+                    let earlier = claims.iter().position(|earlier| earlier.is_of_one(&later));
+                    let claim = match earlier.map(|at| claims.swap_remove(at)) {
                         Some(earlier) => Pending::merge(earlier, later),
                         None => later,
-                    });
+                    };
+                    claims.push(claim);
                 }
                 Output::Send { to, message } => {
                     assert!([2, 3].contains(&to.get()), "messages go to peers");
@@ -348,6 +395,7 @@ impl<M: Subject> Live<M> {
                 }
                 Output::Event(event) => {
                     M::put_event(&event, said);
+                    *open -= usize::from(M::ends(&event));
                     if *in_words {
                         write!(said, "{:?}", M::tell(&event)).expect("a vector is never full");
                     }
@@ -366,11 +414,11 @@ impl<M: Subject> Live<M> {
 
 fn take_on(errand: Errand<'_>, store: &mut Store, said: &mut Vec<u8>) -> Job {
     match errand {
-        Errand::Write { at, image, .. } => {
+        Errand::Write { group, at, image } => {
             let mut bytes = Vec::new();
             image.write(&mut bytes).expect("a vector is never full");
             said.extend(&bytes);
-            Job::Written(store.write(at, bytes))
+            Job::Written(store.write(group, at, bytes))
         }
         Errand::Read { to, of, offset, len } => {
             assert!(len <= 48, "a piece fits a message");

@@ -56,7 +56,7 @@ fn go_on<M: Subject>(store: Store, mut tape: Tape<'_>) -> Result<(), Fault> {
 fn raw<M: Subject>(mut tape: Tape<'_>) {
     let count = tape.below(6);
     let records = (0..count).map(|_| tape.slice().to_vec()).collect();
-    let _ = go_on::<M>(Store { records, snapshots: Vec::new() }, tape);
+    let _ = go_on::<M>(Store { records, ..Store::default() }, tape);
 }
 
 /// Well-formed records that need not fit each other.

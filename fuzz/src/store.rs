@@ -1,12 +1,14 @@
 //! What a node keeps, in memory.
 
 use crate::live::Subject;
-use quorate::{Fault, Hosted, Instant, Place, Position, SnapshotId, Stored};
+use quorate::{Fault, GroupId, Hosted, Instant, Place, Position, SnapshotId, Stored};
 
 /// What a node keeps: all that was written is there after a crash.
 #[derive(Clone, Debug, Default)]
 pub struct Store {
     pub records: Vec<Vec<u8>>,
+    /// Whose these are, where there are several groups.
+    pub groups: Vec<GroupId>,
     pub snapshots: Vec<(SnapshotId, Vec<u8>)>,
 }
 
@@ -22,8 +24,8 @@ impl Store {
         self.snapshots.iter().find(|(other, _)| *other == of).map(|(_, bytes)| bytes.as_slice())
     }
 
-    pub fn write(&mut self, at: Position, bytes: Vec<u8>) -> SnapshotId {
-        let of = SnapshotId::new(at, bytes.len() as u64);
+    pub fn write(&mut self, group: GroupId, at: Position, bytes: Vec<u8>) -> SnapshotId {
+        let of = SnapshotId::new(at, bytes.len() as u64).in_group(group);
         self.snapshots.retain(|(other, _)| *other != of);
         self.snapshots.push((of, bytes));
         of
@@ -33,8 +35,12 @@ impl Store {
         match M::place(record) {
             Place::Log => {}
             Place::Restart { keep } => {
-                self.records.clear();
-                self.snapshots.retain(|(of, _)| Some(*of) == keep);
+                let group = M::group(record);
+                self.groups.resize(self.records.len(), GroupId::default());
+                let mut of = self.groups.iter();
+                self.records.retain(|_| of.next() != Some(&group));
+                self.groups.retain(|of| *of != group);
+                self.snapshots.retain(|(of, _)| of.group != group || Some(*of) == keep);
             }
             Place::Snapshot { of, offset, bytes } => {
                 if !self.snapshots.iter().any(|(other, _)| *other == of) {
@@ -53,6 +59,8 @@ impl Store {
         }
         let mut bytes = Vec::new();
         M::put_record(record, &mut bytes).expect("a vector is never full");
+        self.groups.resize(self.records.len(), GroupId::default());
         self.records.push(bytes);
+        self.groups.push(M::group(record));
     }
 }

@@ -24,4 +24,4 @@ macro_rules! corpora {
     };
 }
 
-corpora!(frame record disk_log resp raft_world lock_world spaces radio);
+corpora!(frame record disk_log resp raft_world lock_world spaces radio two_phase sharded locks placement);

@@ -7,7 +7,7 @@ use crate::live::Subject;
 use crate::store::Store;
 use quorate::Blank;
 use quorate::codec::Sink;
-use quorate::{ClusterId, Fault, Hosted, Image, Instant, NodeId, Position, SnapshotId};
+use quorate::{ClusterId, Fault, GroupId, Hosted, Image, Instant, NodeId, Position, SnapshotId};
 use quorate_radio::{Kind, Link, LinkConfig, Phy, RestoreError, Snapshots, Stopped};
 use std::convert::Infallible;
 
@@ -52,7 +52,7 @@ impl quorate_radio::Store for Memory {
     fn write(&mut self, at: Position, image: &dyn Image) -> Result<SnapshotId, Infallible> {
         let mut bytes = Vec::new();
         image.write(&mut bytes).expect("a vector is never full");
-        Ok(self.store.write(at, bytes))
+        Ok(self.store.write(GroupId::default(), at, bytes))
     }
 
     fn read(&mut self, of: SnapshotId, offset: u64, into: &mut [u8]) -> Result<bool, Infallible> {
@@ -85,9 +85,8 @@ pub fn run(mut tape: Tape<'_>) {
         let what = tape.byte();
         match what % 8 {
             0..=3 => {
-                let status = node.machine().expect("it runs").status();
                 let mut message = Vec::new();
-                Locks::put_peer(&mut tape, &status, &mut message);
+                node.machine().expect("it runs").put_peer(&mut tape, &mut message);
                 let peer = &mut peers[usize::from(what >> 7)];
                 let mut air = Air::default();
                 peer.post(Instant::from_micros(now), NodeId::new(1), Kind::Peer, |room| room.put(&message));

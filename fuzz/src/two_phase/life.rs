@@ -8,7 +8,9 @@ use quorate::space::List;
 use quorate::two_phase::coordinator::{self, Outcome};
 use quorate::two_phase::participant::{self, Request};
 use quorate::two_phase::{Config, Message, Node, Promise, Record, Side, Transaction, Vote};
-use quorate::{Hosted, Input, Instant, Machine, NodeId, Output, Pending, Place, Space, Stored, TxId};
+use quorate::{
+    Answering, Hosted, Input, Instant, Machine, NodeId, Output, Pending, Place, Space, Stored, TxId,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 
@@ -75,10 +77,6 @@ pub struct Life<S: Space> {
     /// How many take part in each.
     parts: BTreeMap<TxId, usize>,
     ended: BTreeSet<TxId>,
-    tickets: usize,
-    noted: usize,
-    cancelled: u64,
-    cancellations: u64,
 
     // What it was told.
     /// Others' transactions, with what was promised in them last.
@@ -152,10 +150,6 @@ impl<S: Space> Life<S> {
             named: BTreeMap::new(),
             parts: BTreeMap::new(),
             ended: BTreeSet::new(),
-            tickets: 0,
-            noted: 0,
-            cancelled: 0,
-            cancellations: 0,
             heard: Vec::new(),
             only: BTreeSet::new(),
             told: BTreeSet::new(),
@@ -229,7 +223,6 @@ impl<S: Space> Life<S> {
             self.wake();
             self.drain();
         }
-        assert_eq!((self.noted, self.cancellations), (self.tickets, self.cancelled), "each request is noted");
         let untold: Vec<_> = self.begun.iter().filter(|tx| !self.ended.contains(tx)).collect();
         assert!(untold.is_empty(), "nothing is told of {untold:?}");
     }
@@ -268,8 +261,7 @@ impl<S: Space> Life<S> {
         let Some(&tx) = self.begun.iter().rev().nth(tape.below(4)) else { return };
         let request = Side::Coordinator(coordinator::Request::Cancel(tx));
         if let Ok(ticket) = self.machine.request(self.now(), request) {
-            self.cancelled += 1;
-            assert_eq!(ticket, Side::Coordinator(coordinator::Ticket::Cancelled(self.cancelled)));
+            assert_eq!(Node::<Work, S>::at_once(&ticket), Some(None), "a cancellation is over at once");
         }
     }
 
@@ -280,7 +272,9 @@ impl<S: Space> Life<S> {
         let (which, how) = (tape.below(4), tape.below(8));
         let open: Vec<_> =
             self.standing.iter().filter(|(_, standing)| **standing != Standing::Promised).collect();
-        let Some((&tx, standing)) = open.get(which.min(open.len().saturating_sub(1))).copied() else { return };
+        let Some((&tx, standing)) = open.get(which.min(open.len().saturating_sub(1))).copied() else {
+            return;
+        };
         let request = match (standing, how) {
             (Standing::Doing, _) => Request::Finish(tx),
             // What it did before it says so of.
@@ -311,10 +305,8 @@ impl<S: Space> Life<S> {
     }
 
     fn say(&mut self, request: Request) {
-        if self.machine.request(self.now(), Side::Participant(request)).is_err() {
-            return;
-        }
-        self.tickets += 1;
+        let Ok(ticket) = self.machine.request(self.now(), Side::Participant(request)) else { return };
+        assert_eq!(Node::<Work, S>::at_once(&ticket), Some(None), "what is said is taken up at once");
         match request {
             Request::Promise(tx) => _ = self.standing.insert(tx, Standing::Promised),
             Request::Read(tx) => {
@@ -384,8 +376,7 @@ impl<S: Space> Life<S> {
         self.standing.clear();
         self.begun.clear();
         self.ended.clear();
-        (self.is_ready, self.tickets, self.noted) = (false, 0, 0);
-        (self.cancelled, self.cancellations) = (0, 0);
+        self.is_ready = false;
     }
 
     /// Carries out all that the node wants done.
@@ -474,14 +465,18 @@ impl<S: Space> Life<S> {
             }
             Message::Decision { commit, .. } if tx.coordinator != ME => {
                 let is_refused = !commit && self.is_sure(1, |fact| *fact == Fact::Ended(tx));
-                assert!(is_refused || self.told.contains(&(tx, commit)), "{tx} is decided by who only takes part");
+                assert!(
+                    is_refused || self.told.contains(&(tx, commit)),
+                    "{tx} is decided by who only takes part"
+                );
             }
             Message::Done { commit: true, .. } if !self.forced.contains(&tx) => {
                 assert!(self.standing.get(&tx) != Some(&Standing::Doing), "{tx} is not done yet");
                 let at = self.finished.get(&tx);
                 assert!(at.is_none_or(|at| self.sure[1] > *at), "{tx} is done before it is durable");
             }
-            Message::Decision { .. } | Message::Done { .. } | Message::Ask { .. } | Message::Wound { .. } => {}
+            Message::Decision { .. } | Message::Done { .. } | Message::Ask { .. } | Message::Wound { .. } => {
+            }
         }
     }
 
@@ -507,10 +502,6 @@ impl<S: Space> Life<S> {
                         assert!(!self.facts().any(is_it), "{tx} is decided, and then is not");
                     }
                 }
-            }
-            coordinator::Event::Cancelled { number } => {
-                self.cancellations += 1;
-                assert_eq!(number, self.cancellations, "cancellations are told in order");
             }
             coordinator::Event::Contradicted { .. } => {}
         }
@@ -547,7 +538,6 @@ impl<S: Space> Life<S> {
                     self.assert_decided(tx, commit, before);
                 }
             }
-            Told::Noted => self.noted += 1,
             Told::Contradicted => {}
         }
     }
@@ -575,7 +565,6 @@ enum Told {
     Ready,
     Prepare(TxId),
     Decided(TxId, bool),
-    Noted,
     Contradicted,
 }
 
@@ -587,7 +576,6 @@ impl Told {
             participant::Event::Prepare { tx, .. } => Self::Prepare(tx),
             participant::Event::Decided { tx, commit, .. } => Self::Decided(tx, commit),
             participant::Event::Contradicted { .. } => Self::Contradicted,
-            participant::Event::Noted { .. } => Self::Noted,
         }
     }
 }
