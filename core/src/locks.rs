@@ -253,6 +253,16 @@ impl<K: Debug + Ord, S: Space, const KEYS: usize, const TXS: usize> Locks<K, S, 
         line.iter().any(|row| row.mode.conflicts(mode) && holds(&self.claims, row.rank.tx))
     }
 
+    /// Whether somebody holds the key, or waits for it, in a way that conflicts with `mode`: so whether one that is younger
+    /// than all would have to wait.
+    pub fn is_wanted<Q: Ord + ?Sized>(&self, key: &Q, mode: Mode) -> bool
+    where
+        K: Borrow<Q>,
+    {
+        let (_, line) = line::find(&self.rows, key);
+        line.iter().any(|row| row.mode.conflicts(mode))
+    }
+
     /// Whether there may be somebody whose turn has come, or somebody in the way, that was not told of yet.
     #[must_use]
     pub fn has_news(&self) -> bool {

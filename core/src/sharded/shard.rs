@@ -161,28 +161,23 @@ impl<A: Transactional> Shard<A> {
 
     // What does not span groups.
 
-    /// Carries something out at once, if nobody has its keys; or puts it in line for them.
+    /// Carries something out at once, if nobody has its keys or waits for them; or puts it in line for them.
     fn line_up(&mut self, now: Moment, keys: Vec<(Key, Mode)>, item: Item<A>) -> ReplyOf<A> {
         // Unique: it is named after its entry. As young as can be: it waits nowhere else, so nobody waits in a circle.
         let tx = TxId { coordinator: NodeId::default(), number: now.index.get() };
         let age = self.latest.next();
-        match self.locks.acquire(tx, age, keys) {
-            Err(_) => Reply::Full,
-            Ok(Acquired::Granted) if !matches!(item, Item::Look) => {
-                let reply = self.carry_out(now, tx, &item);
-                self.locks.release(tx);
-                reply
-            }
-            Ok(acquired) => {
-                self.hear(age);
-                self.wound();
-                let is_turn = acquired == Acquired::Granted;
-                let due = now.time.after(TURN);
-                self.rows.insert(tx, Row::Line { item, is_turn, due });
-                self.due.insert((due, tx));
-                Reply::Waits { tx, latest: self.latest }
-            }
+        let is_free = !keys.iter().any(|(key, mode)| self.locks.is_wanted(key, *mode));
+        if is_free && !matches!(item, Item::Look) {
+            return self.carry_out(now, tx, &item);
         }
+        let Ok(acquired) = self.locks.acquire(tx, age, keys) else { return Reply::Full };
+        self.hear(age);
+        self.wound();
+        let is_turn = acquired == Acquired::Granted;
+        let due = now.time.after(TURN);
+        self.rows.insert(tx, Row::Line { item, is_turn, due });
+        self.due.insert((due, tx));
+        Reply::Waits { tx, latest: self.latest }
     }
 
     fn carry_out(&mut self, now: Moment, tx: TxId, item: &Item<A>) -> ReplyOf<A> {

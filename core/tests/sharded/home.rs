@@ -2,6 +2,7 @@
 
 use crate::bank::{Bank, Overdrawn, Pay, Work};
 use crate::cluster::{group, pay};
+use quorate::keyspace::{self, Change, Condition, Expiry, Keyspace, Part, Query, Transaction};
 use quorate::sharded::{Command, Reply, Shard};
 use quorate::{Age, Application, Index, Moment, NodeId, Timestamp, TxId};
 
@@ -90,4 +91,45 @@ fn what_waits_is_not_carried_out_before_its_turn() {
     at(&mut shard, 4, &Command::Finish { tx: TX, commit: true });
     assert_eq!(at(&mut shard, 6, &Command::Turn { tx }), Reply::Plain(108));
     assert_eq!(at(&mut shard, 7, &Command::Turn { tx }), Reply::Unknown);
+}
+
+#[test]
+fn what_comes_later_does_not_overtake_what_waits() {
+    let mut shard = Shard::default();
+    let look = Command::Once(Work::Look(vec![5]));
+    let work = Work::Look(vec![5]);
+    at(&mut shard, 1, &Command::Prepare { tx: TX, age: Age::new(1), home: group(0), until: UNTIL, work });
+    assert_eq!(at(&mut shard, 2, &look), Reply::Gains(vec![100]));
+    assert!(matches!(at(&mut shard, 3, &Command::Plain(Pay { account: 5, amount: 7 })), Reply::Waits { .. }));
+    assert!(matches!(at(&mut shard, 4, &look), Reply::Waits { .. }));
+}
+
+#[test]
+fn what_nobody_has_the_keys_of_is_done_however_much_is_locked() {
+    let mut shard = Shard::<Keyspace>::default();
+    let mut entries = 0;
+    let mut apply = |command: &Command<keyspace::Command, Part>| {
+        entries += 1;
+        let now = Moment { index: Index::new(entries), time: Timestamp::from_micros(entries) };
+        shard.tick(now);
+        shard.apply(now, command)
+    };
+    // As many keys as there may be, and one more.
+    for number in 0..4_u64 {
+        let step = |step: u64| {
+            let keys = (0..128).map(|key| format!("{number}.{step}.{key}").as_str().into());
+            Query::Exists { keys: keys.collect() }.into()
+        };
+        let transaction = Transaction { watched: vec![], steps: (0..128).map(step).collect() };
+        let (tx, work) = (TxId { number, ..TX }, Part { transaction, all_met: false });
+        let prepare = Command::Prepare { tx, age: Age::new(1), home: group(0), until: UNTIL, work };
+        assert!(matches!(apply(&prepare), Reply::Gains(_)));
+    }
+    let set = |key: &str| {
+        let (key, value, condition) = (key.into(), "".into(), Condition::Always);
+        let set = Change::Set { key, value, condition, expiry: Expiry::Never, previous: false };
+        Command::Plain(keyspace::Command::Change(set))
+    };
+    assert_eq!(apply(&set("0.0.0")), Reply::Full);
+    assert_eq!(apply(&set("other")), Reply::Plain(keyspace::Reply::Answer(keyspace::Answer::Done)));
 }
