@@ -70,7 +70,7 @@ where
             return Some(Reason::TooLarge { limit });
         }
         let unfit = parts.iter().enumerate().find_map(twice).or_else(|| parts.iter().find_map(unfit));
-        unfit.or((parts.len() > 1 && self.conducted == CONDUCTED).then_some(Reason::Busy))
+        unfit.or((parts.len() > 1 && self.conducted >= CONDUCTED).then_some(Reason::Busy))
     }
 
     /// Where a transaction is decided: where that takes no way to another node, if there is such a group.

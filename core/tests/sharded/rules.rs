@@ -152,3 +152,31 @@ fn a_transaction_of_n_groups_costs_two_n_entries() {
     assert_eq!(costs(3, many(2)), ([26, 12, 12], 4));
     assert_eq!(costs(3, many(3)), ([40, 18, 18], 6));
 }
+
+#[test]
+fn what_is_begun_again_makes_no_room_for_more() {
+    let mut cluster = Cluster::new(3, 2);
+    let parts = [(0, pay(1, 0)), (1, pay(1, 0))];
+    // Sessions are open.
+    for at in 0..2 {
+        cluster.transact(at, &parts);
+    }
+    cluster.pass(1_000);
+    let wounded = cluster.machine(1).counters().wounded;
+    // It has the promise of its own group, and not of the other.
+    cluster.held.push((1, 0));
+    cluster.transact(1, &parts);
+    cluster.settle();
+    let request = |cluster: &mut Cluster| {
+        let parts = parts.iter().map(|(number, work)| (group(*number), work.clone())).collect();
+        let machine = cluster.nodes[1].machine.as_mut().expect("it is up");
+        machine.request(cluster.now, Request::Transact { parts }).map_err(|refusal| refusal.reason)
+    };
+    let count = (0..).take_while(|_| request(&mut cluster).is_ok()).count();
+    assert_eq!(count, 4095);
+    // One that is as old, and of a node that goes first.
+    cluster.transact(0, &parts);
+    cluster.settle();
+    assert_eq!(cluster.machine(1).counters().wounded - wounded, 1);
+    assert_eq!(request(&mut cluster), Err(Reason::Busy));
+}
