@@ -77,6 +77,8 @@ const RETRY: Duration = Duration::from_millis(500);
 const TURN: Duration = Duration::from_secs(5);
 /// How many transactions a node conducts at a time.
 const CONDUCTED: usize = 4096;
+/// How many other things that were asked of it may wait for their turns.
+const WAITING: usize = 4096;
 /// How many parts a transaction may have.
 const PARTS: usize = 64;
 
@@ -103,6 +105,8 @@ where
     tasks: BTreeMap<u64, Task<A>>,
     /// How many of them are transactions.
     conducted: usize,
+    /// What was asked and waits for its turn in a group.
+    waiting: BTreeSet<Ticket>,
     /// Which step of which task an entry is.
     steps: BTreeMap<(GroupId, replicated::Ticket), (u64, Step)>,
     /// The task of what waits in a group, or of a transaction.
@@ -361,6 +365,11 @@ where
         group: GroupId,
         request: replicated::Request<Shard<A>>,
     ) -> Result<Ticket, (replicated::Request<Shard<A>>, Reason)> {
+        // What is settled by hand may be what all wait for.
+        let is_forced = matches!(request, replicated::Request::Command(Command::Force { .. }));
+        if self.waiting.len() >= WAITING && !is_forced {
+            return Err((request, Reason::Busy));
+        }
         match self.groups.request(self.now, groups::Request { group, request }) {
             Ok((group, ticket)) => Ok(Ticket::One(group, ticket)),
             Err(groups::Refusal::NotHosted(groups::Request { request, .. })) => {

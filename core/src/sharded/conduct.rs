@@ -247,6 +247,7 @@ where
             replicated::Outcome::Replied { reply: Reply::Waits { tx, latest }, .. } => {
                 self.latest = self.latest.max(latest);
                 self.counters.lined_up += 1;
+                self.waiting.insert(ticket);
                 let task = self.task(What::Line { ticket: Some(ticket), group, tx }, self.now);
                 self.name(task, (Some(group), tx));
             }
@@ -262,6 +263,7 @@ where
             }
             replicated::Outcome::Answered(Answer::Blocked(query, keys)) => {
                 self.counters.looked += 1;
+                self.waiting.insert(ticket);
                 let task = self.task(What::Look { ticket, group, tx: None, query, keys }, self.now);
                 self.take(task, Step::Look);
             }
@@ -529,6 +531,7 @@ where
     }
 
     pub(super) fn tell(&mut self, ticket: Ticket, outcome: Outcome<A>) {
+        self.waiting.remove(&ticket);
         self.ended.push_back((ticket, outcome));
     }
 }

@@ -51,6 +51,7 @@ where
             tasks_ever: 0,
             tasks: BTreeMap::new(),
             conducted: 0,
+            waiting: BTreeSet::new(),
             steps: BTreeMap::new(),
             by_name: BTreeMap::new(),
             timers: BTreeSet::new(),

@@ -180,3 +180,30 @@ fn what_is_begun_again_makes_no_room_for_more() {
     assert_eq!(cluster.machine(1).counters().wounded - wounded, 1);
     assert_eq!(request(&mut cluster), Err(Reason::Busy));
 }
+
+#[test]
+fn a_node_lets_only_so_many_wait() {
+    let mut cluster = Cluster::new(3, 64);
+    let parts: Vec<_> = (0..64).map(|number| (number, pay(1, 0))).collect();
+    cluster.transact(0, &parts);
+    while cluster.machine(1).in_doubt().count() < 64 {
+        assert!(cluster.deliver_first(), "they promise before all is said");
+    }
+    cluster.crash(0);
+    cluster.wire.retain(|letter| letter.from != 0);
+    cluster.pass(1_000);
+    let ask = |cluster: &mut Cluster, number| {
+        let machine = cluster.nodes[1].machine.as_mut().expect("it is up");
+        let query = Request::Query { group: group(number), query: 1 };
+        machine.request(cluster.now, query).map_err(|refusal| refusal.reason)
+    };
+    for number in (0..64).flat_map(|number| [number; 64]) {
+        ask(&mut cluster, number).expect("there is room");
+    }
+    cluster.drain(1);
+    cluster.settle();
+    assert_eq!(cluster.machine(1).counters().looked, 4096);
+    assert_eq!(ask(&mut cluster, 7), Err(Reason::Busy));
+    cluster.pass(8_000);
+    assert!(ask(&mut cluster, 7).is_ok() && cluster.is_idle());
+}
