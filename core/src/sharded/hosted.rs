@@ -28,8 +28,10 @@ pub type Settings<S> = groups::Settings<replicated::Settings<S>>;
 #[must_use]
 pub fn spread<S: Space>(count: u64, of: &replicated::Settings<S>) -> Settings<S> {
     let groups = (0..count).map(GroupId::new);
-    let homes = groups.clone().zip(of.raft.voters.iter().copied().cycle());
-    let homes = homes.collect();
+    // The same on each node, in whatever order it names them.
+    let mut nodes = of.raft.voters.to_vec();
+    nodes.sort_unstable();
+    let homes = groups.clone().zip(nodes.into_iter().cycle()).collect();
     Settings { homes, ..Settings::new(groups.map(|group| (group, of.clone()))) }
 }
 

@@ -207,3 +207,11 @@ fn a_node_lets_only_so_many_wait() {
     cluster.pass(8_000);
     assert!(ask(&mut cluster, 7).is_ok() && cluster.is_idle());
 }
+
+#[test]
+fn where_a_group_belongs_does_not_depend_on_the_order_in_which_nodes_are_named() {
+    let ids = [1, 2, 3].map(NodeId::new);
+    let homes = |named: &[NodeId]| sharded::spread(5, &Settings::<Space>::new(ids[1], named)).homes;
+    assert_eq!(homes(&[ids[1], ids[0], ids[2]]), homes(&ids));
+    assert_eq!(homes(&ids).last(), Some(&(group(4), ids[1])));
+}
