@@ -36,7 +36,7 @@ pub struct Cluster {
     pub cut: Vec<(usize, usize)>,
     /// Links on which letters are kept, and those letters.
     pub held: Vec<(usize, usize)>,
-    kept: Vec<Letter>,
+    pub kept: Vec<Letter>,
     /// How many letters were sent, records written, and times that a node had to wait for its disk.
     pub costs: [u32; 3],
     /// Nodes whose clocks stand still.

@@ -105,6 +105,21 @@ fn what_comes_later_does_not_overtake_what_waits() {
 }
 
 #[test]
+fn whose_turn_is_not_taken_loses_it() {
+    let mut shard = Shard::default();
+    let Reply::Waits { tx: gone, .. } = at(&mut shard, 1, &Command::Look(vec![Box::from([5])])) else {
+        panic!("a query takes its place")
+    };
+    let plain = Command::Plain(Pay { account: 5, amount: 7 });
+    let Reply::Waits { tx, .. } = at(&mut shard, 9, &plain) else { panic!("it waits for who looks") };
+    let over = 5_000_001;
+    assert!(matches!(at(&mut shard, over - 1, &Command::Turn { tx }), Reply::Waits { .. }));
+    assert_eq!(at(&mut shard, over, &Command::Turn { tx: gone }), Reply::Unknown);
+    assert_eq!(at(&mut shard, over + 1, &Command::Turn { tx }), Reply::Plain(107));
+    assert!(shard.is_idle());
+}
+
+#[test]
 fn what_nobody_has_the_keys_of_is_done_however_much_is_locked() {
     let mut shard = Shard::<Keyspace>::default();
     let mut entries = 0;

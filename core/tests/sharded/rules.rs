@@ -215,3 +215,41 @@ fn where_a_group_belongs_does_not_depend_on_the_order_in_which_nodes_are_named()
     assert_eq!(homes(&[ids[1], ids[0], ids[2]]), homes(&ids));
     assert_eq!(homes(&ids).last(), Some(&(group(4), ids[1])));
 }
+
+#[test]
+fn what_was_promised_when_it_was_over_is_not_done_again() {
+    let mut cluster = Cluster::new(3, 3);
+    // Node 2 has decided, and cannot tell group 1.
+    cluster.transact(2, &[(2, pay(9, 0)), (1, pay(1, 0))]);
+    while cluster.machine(2).in_doubt().count() < 2 {
+        assert!(cluster.deliver_first(), "they promise before all is said");
+    }
+    cluster.held.push((2, 1));
+    let ticket = cluster.transact(0, &[(2, pay(1, -30)), (1, pay(1, 30))]);
+    cluster.settle();
+    // Node 0 waits for group 1, and asks again after a while,
+    cluster.held.push((0, 1));
+    cluster.pass(110);
+    let mut asked = core::mem::take(&mut cluster.kept);
+    // when its turn has just come. What it says to that is lost.
+    cluster.held.retain(|link| *link == (0, 1));
+    let told = asked.extract_if(.., |letter| letter.from == 2);
+    cluster.wire.extend(told);
+    cluster.pass(20);
+    cluster.kept.clear();
+    cluster.held.clear();
+    cluster.wire.extend(asked);
+    while cluster.outcome(0, ticket).is_none() {
+        assert!(cluster.deliver_first(), "it is done before all is said");
+    }
+    assert!(matches!(cluster.outcome(0, ticket), Some(Outcome::Committed { .. })));
+    // Meanwhile group 1 learns from others that it is done.
+    cluster.cut.push((0, 1));
+    cluster.pass(4_000);
+    assert_eq!(cluster.balance(1, 1, 1), 130);
+    assert!(cluster.machine(1).counters().rescued + cluster.machine(2).counters().swept > 0);
+    cluster.cut.clear();
+    cluster.pass(8_000);
+    assert_eq!(cluster.balance(1, 1, 1), 130);
+    assert!(cluster.is_idle());
+}
