@@ -474,6 +474,7 @@ where
     }
 
     pub(super) fn on_timer(&mut self, task: u64) {
+        self.give_up(task);
         let Some(of) = self.tasks.get_mut(&task) else { return };
         of.timer = None;
         let (again, begun) = (core::mem::take(&mut of.again), of.begun);
@@ -513,6 +514,27 @@ where
         }
         self.arm(task, if is_idle { 5 * LOOK } else { LOOK });
         self.tidy(task);
+    }
+
+    /// What has waited in line, or for room to, until its place is lost: nothing was done, nor will be.
+    pub(super) fn give_up(&mut self, task: u64) {
+        let is_late = |of: &&mut Task<A>| of.under_way == 0 && of.begun.after(TURN) <= self.now;
+        let Some(of) = self.tasks.get_mut(&task).filter(is_late) else { return };
+        let ticket = match of.what {
+            What::Line { ticket, .. } => ticket,
+            What::Look { ticket, tx: None, .. } => Some(ticket),
+            What::Look { .. }
+            | What::Span(_)
+            | What::Rescue { .. }
+            | What::Sweep { .. }
+            | What::Forget { .. }
+            | What::Over => return,
+        };
+        of.what = What::Over;
+        if let Some(ticket) = ticket {
+            self.counters.lost_turns += 1;
+            self.tell(ticket, Outcome::Failed(Failure::TimedOut));
+        }
     }
 
     /// Lets go of a task that is over.

@@ -253,3 +253,30 @@ fn what_was_promised_when_it_was_over_is_not_done_again() {
     assert_eq!(cluster.balance(1, 1, 1), 130);
     assert!(cluster.is_idle());
 }
+
+#[test]
+fn what_waits_in_a_group_that_is_lost_ends() {
+    let mut cluster = Cluster::new(3, 2);
+    cluster.transact(0, &[(0, pay(1, -30)), (1, pay(2, 30))]);
+    while cluster.machine(1).in_doubt().count() < 2 {
+        assert!(cluster.deliver_first(), "they promise before all is said");
+    }
+    cluster.crash(0);
+    cluster.wire.retain(|letter| letter.from != 0);
+    cluster.pass(1_000);
+    let command = |account| Request::Command { group: group(1), command: Pay { account, amount: 1 } };
+    let query = Request::Query { group: group(1), query: 2 };
+    let waiting = [cluster.ask(1, command(2)), cluster.ask(1, query)];
+    cluster.settle();
+    assert_eq!(cluster.machine(1).counters().lined_up + cluster.machine(1).counters().looked, 2);
+    // And there is no room to ask it for anything.
+    cluster.crash(2);
+    let machine = cluster.nodes[1].machine.as_mut().expect("it is up");
+    while machine.request(cluster.now, command(3)).is_ok() {}
+    cluster.drain(1);
+    cluster.pass(20_000);
+    for ticket in waiting {
+        let outcome = cluster.outcome(1, ticket);
+        assert!(matches!(outcome, Some(Outcome::Failed(_))), "{outcome:?}");
+    }
+}
