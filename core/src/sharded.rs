@@ -33,8 +33,8 @@
 //! ([`Reply::Waits`]), so it neither starves nor overtakes what was asked before it: also on one connection, the second
 //! of two commands that conflict follows the first.
 //!
-//! **Assumes** what [`Replicated`] does. Cluster times of groups have nothing to do with each other: none is compared with
-//! another's.
+//! **Assumes** what [`Replicated`] does, and that no node has the number 0: names of what waits in line do. Cluster times of
+//! groups have nothing to do with each other: none is compared with another's.
 //!
 //! **Leaves out**: transactions whose keys are not known at the start, and groups that are not on all nodes.
 

@@ -5,8 +5,8 @@ use crate::codec::{Full, Malformed, Sink};
 use crate::groups::{self, Groups};
 use crate::rng::mix;
 use crate::{
-    Age, Answering, Done, Errand, Fault, GroupId, Hosted, Instant, Place, Records, Rng, Space, Stored,
-    replicated,
+    Age, Answering, Done, Errand, Fault, GroupId, Hosted, Instant, NodeId, Place, Records, Rng, Space,
+    Stored, replicated,
 };
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -65,6 +65,10 @@ where
     }
 
     fn take_in(&mut self, seed: u64, stored: Stored<'_, impl Records>) -> Result<(), Fault> {
+        if self.id == NodeId::default() {
+            // What waits in line has names of it.
+            return Err(Fault::Settings("node 0 can conduct no transactions"));
+        }
         self.groups.take_in(seed, stored)?;
         // Names of transactions are made of it: no two lives may make the same.
         self.rng = Rng::new(mix(self.groups.life() ^ mix(self.id.get())));

@@ -280,3 +280,10 @@ fn what_waits_in_a_group_that_is_lost_ends() {
         assert!(matches!(outcome, Some(Outcome::Failed(_))), "{outcome:?}");
     }
 }
+
+#[test]
+fn a_node_whose_transactions_would_have_the_names_of_what_waits_is_refused() {
+    let settings = sharded::spread(2, &Settings::<Space>::new(NodeId::new(0), &[NodeId::new(0)]));
+    let stored = Stored { records: core::iter::empty::<&[u8]>(), snapshots: &[] };
+    assert!(Member::restore(&settings, 1, Instant::default(), stored).is_err());
+}
