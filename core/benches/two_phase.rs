@@ -17,7 +17,6 @@ const FIRST: NodeId = NodeId::new(1);
 struct Nodes<S: Space> {
     coordinator: Coordinator<u32, S>,
     participants: Vec<Participant<u32, S>>,
-    says: Vec<Vec<participant::Request>>,
     committed: u64,
     messages: u64,
     syncs: u64,
@@ -32,7 +31,6 @@ impl<S: Space> Nodes<S> {
         Self {
             coordinator: Coordinator::new(Config::new(FIRST, &ids), 1, now).expect("sound settings"),
             participants: ids.iter().skip(1).map(participant).collect(),
-            says: (0..PARTICIPANTS).map(|_| Vec::with_capacity(64)).collect(),
             committed: 0,
             messages: 0,
             syncs: 0,
@@ -87,38 +85,35 @@ impl<S: Space> Nodes<S> {
     fn take_part(&mut self) -> bool {
         let (now, mut is_busy) = (Instant::default(), false);
         for (at, participant) in self.participants.iter_mut().enumerate() {
-            let says = &mut self.says[at];
             loop {
                 let mut claim = None::<Pending>;
                 while let Some(output) = participant.poll() {
                     is_busy = true;
-                    match output {
-                        Output::Save(write) => claim = Some(write.split().1),
+                    let say = match output {
+                        Output::Save(write) => {
+                            claim = Some(write.split().1);
+                            continue;
+                        }
                         Output::Send { message, .. } => {
                             self.messages += 1;
                             let from = NodeId::new(at as u64 + 2);
                             self.coordinator.handle(now, Input::Message { from, message });
+                            continue;
                         }
                         Output::Event(participant::Event::Prepare { tx, .. }) => {
-                            says.push(participant::Request::Promise(tx));
+                            participant::Request::Promise(tx)
                         }
                         Output::Event(participant::Event::Decided { tx, commit, .. }) => {
                             assert!(commit);
-                            says.push(participant::Request::Finish(tx));
+                            participant::Request::Finish(tx)
                         }
-                        Output::Event(_) => {}
-                    }
-                }
-                if says.is_empty() && claim.is_none() {
-                    break;
-                }
-                if let Some(claim) = claim {
-                    self.syncs += 1;
-                    participant.handle(now, Input::Saved(claim.assert_durable()));
-                }
-                for say in says.drain(..) {
+                        Output::Event(_) => continue,
+                    };
                     participant.request(now, say).expect("it was asked");
                 }
+                let Some(claim) = claim else { break };
+                self.syncs += 1;
+                participant.handle(now, Input::Saved(claim.assert_durable()));
             }
         }
         is_busy

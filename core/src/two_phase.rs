@@ -32,6 +32,7 @@ mod config;
 pub mod coordinator;
 #[cfg(feature = "serde")]
 mod hosted;
+mod line;
 mod live;
 mod message;
 mod node;

@@ -3,6 +3,7 @@
 mod output;
 mod restart;
 
+use super::line::Line;
 use super::live::Live;
 use super::message::{Message, Promise, Vote};
 use super::record::Record;
@@ -54,11 +55,13 @@ pub struct Coordinator<W: Command, S: Space> {
     floor: u64,
     live: Live<Underway<W, S>, S>,
     /// Places that are free again.
-    spare: S::Calls<usize>,
-    /// Decided, and not handed out to be saved yet.
-    unsaved: S::Calls<usize>,
-    /// Handed out, and not durable yet; in order.
-    deciding: S::Calls<(usize, Mark)>,
+    spare: Line<S>,
+    /// What has something to say.
+    ready: Line<S>,
+    /// What is decided, and not handed out to be saved yet.
+    unsaved: Line<S>,
+    /// What was handed out, and is not durable yet.
+    written: Line<S>,
     /// Over, which is saved with what is saved next: forgetting it costs only time.
     over: S::Calls<TxId>,
     /// Records since the last restart.
@@ -93,8 +96,8 @@ enum Stage {
     Voting { yes: Slots, readers: Slots },
     /// The only one was asked to do it at once.
     Delegated,
-    /// It is decided that all do it, once that is durable.
-    Deciding { yes: Slots },
+    /// It is decided that all do it, once this is durable.
+    Deciding { yes: Slots, mark: Mark },
     /// It is decided; `open` have not said that they did it.
     Ending { commit: bool, open: Slots, is_recorded: bool },
 }
@@ -263,9 +266,10 @@ impl<W: Command, S: Space> Coordinator<W, S> {
             is_numbering: false,
             floor: 0,
             live: Live::default(),
-            spare: Default::default(),
-            unsaved: Default::default(),
-            deciding: Default::default(),
+            spare: Line::default(),
+            ready: Line::default(),
+            unsaved: Line::default(),
+            written: Line::default(),
             over: Default::default(),
             records: 0,
             replies: Default::default(),
@@ -295,11 +299,6 @@ impl<W: Command, S: Space> Coordinator<W, S> {
         self.ledger.brand()
     }
 
-    fn free(&mut self, at: usize) {
-        let freed = self.spare.push_back(at);
-        assert!(freed.is_ok(), "a place is free once");
-    }
-
     fn refuse(&self, request: &Request<W, S>) -> Option<Reason> {
         match request {
             Request::Begin(transaction) => {
@@ -324,7 +323,7 @@ impl<W: Command, S: Space> Coordinator<W, S> {
     }
 
     fn begin(&mut self, transaction: Transaction<W, S>) -> TxId {
-        let at = self.spare.pop_front().unwrap_or(self.live.places());
+        let at = self.spare.leave().unwrap_or(self.live.places());
         let calls = S::CALLS as u64;
         let number = self.count * calls + at as u64;
         self.count += 1;
@@ -348,12 +347,14 @@ impl<W: Command, S: Space> Coordinator<W, S> {
         let entry = Underway { stage, age, parts, begun: now, said: now, due, outcome: None, is_told: false };
         let placed = self.live.insert(tx, entry);
         assert!(placed.is_ok_and(|placed| placed == at), "the place is free, and the number's own");
-        self.live.rouse(at);
-        let look = self.now.after(self.config.resend.min(self.config.vote_timeout));
-        self.look = self.look.or(Some(look));
+        self.ready.join(at);
+        if self.look.is_none() {
+            self.look = Some(self.now.after(self.config.resend.min(self.config.vote_timeout)));
+        }
         tx
     }
 
+    #[inline(always)]
     fn on_vote(&mut self, from: NodeId, tx: TxId, vote: Vote, latest: Age) {
         self.latest = self.latest.max(latest);
         let of = match vote {
@@ -400,6 +401,7 @@ impl<W: Command, S: Space> Coordinator<W, S> {
     }
 
     /// A participant can do its part.
+    #[inline(always)]
     fn on_can(&mut self, at: usize, part: usize, reads: bool) {
         let Some((_, entry)) = self.live.get_mut(at) else { return };
         let Stage::Voting { mut yes, mut readers } = entry.stage else { return };
@@ -415,10 +417,9 @@ impl<W: Command, S: Space> Coordinator<W, S> {
     /// presumed would reverse that.
     fn decide(&mut self, at: usize, yes: Slots) {
         let Some((_, entry)) = self.live.get_mut(at) else { return };
-        (entry.stage, entry.due) = (Stage::Deciding { yes }, Slots::NONE);
-        self.ledger.stage();
-        let fits = self.unsaved.push_back(at).is_ok();
-        assert!(fits, "a transaction is decided once");
+        let mark = self.ledger.stage();
+        (entry.stage, entry.due) = (Stage::Deciding { yes, mark }, Slots::NONE);
+        self.unsaved.join(at);
     }
 
     /// One that promised asks how it ended, or says again that it can.
@@ -432,7 +433,7 @@ impl<W: Command, S: Space> Coordinator<W, S> {
             // It does not say what it promised: it is told the promise that counts.
             Stage::Ending { .. } if promise == Promise::ANY => {
                 entry.due.insert(part);
-                self.live.rouse(at);
+                self.ready.join(at);
             }
             // It was asked again by a message that was late: the promise that counts is another.
             Stage::Deciding { .. } | Stage::Ending { .. } if !is_it && promise != Promise::ANY => {
@@ -442,6 +443,7 @@ impl<W: Command, S: Space> Coordinator<W, S> {
         }
     }
 
+    #[inline(always)]
     fn on_done(&mut self, from: NodeId, tx: TxId, did: bool) {
         let Some(at) = self.live.find(tx) else { return };
         let Some((_, entry)) = self.live.get_mut(at) else { return };
@@ -459,13 +461,13 @@ impl<W: Command, S: Space> Coordinator<W, S> {
                 entry.stage = Stage::Ending { commit: true, open, is_recorded };
                 if open.is_empty() {
                     self.tell(at, Outcome::Committed);
+                    self.ready.join(at);
                 }
                 if is_news && !did {
                     self.counters.contradictions += 1;
                     // One that finds no room is counted all the same.
                     let _ = self.contradicted.push_back((tx, from));
                 }
-                self.live.rouse(at);
             }
             Stage::Voting { .. } | Stage::Deciding { .. } => self.counters.nonsense += 1,
             Stage::Ending { commit: false, .. } => {}
@@ -492,13 +494,14 @@ impl<W: Command, S: Space> Coordinator<W, S> {
     }
 
     fn on_saved(&mut self) {
-        while let Some(&(at, mark)) = self.deciding.get(0)
-            && self.ledger.is_durable(mark)
-        {
-            self.deciding.pop_front();
-            let Some((_, entry)) = self.live.get(at) else { continue };
-            let Stage::Deciding { yes } = entry.stage else { continue };
-            self.end(at, true, yes, true);
+        while let Some(at) = self.written.first() {
+            if let Some((_, Underway { stage: Stage::Deciding { yes, mark }, .. })) = self.live.get(at) {
+                if !self.ledger.is_durable(*mark) {
+                    return;
+                }
+                self.end(at, true, *yes, true);
+            }
+            self.written.leave();
         }
     }
 
@@ -519,7 +522,7 @@ impl<W: Command, S: Space> Coordinator<W, S> {
         if commit && (is_recorded || open.is_empty()) {
             self.tell(at, Outcome::Committed);
         }
-        self.live.rouse(at);
+        self.ready.join(at);
     }
 
     /// There is nothing more to say to a participant.
@@ -566,13 +569,12 @@ impl<W: Command, S: Space> Coordinator<W, S> {
                 Stage::Delegated if is_late => self.tell(at, Outcome::Unknown),
                 Stage::Voting { .. } | Stage::Delegated | Stage::Deciding { .. } | Stage::Ending { .. } => {}
             }
-            self.live.rouse(at);
+            self.ready.join(at);
         }
         self.look = (self.live.len() > 0).then(|| self.now.after(resend.min(vote_timeout)));
     }
 
     fn assert_invariants(&self) {
-        assert!(self.live.len() <= S::CALLS, "no more is under way than there is room for");
         assert!(self.floor <= self.count * S::CALLS as u64, "only what has begun has ended");
         assert!(self.unsaved.is_empty() || self.ledger.has_unsaved(), "what is decided is about to be saved");
     }

@@ -114,6 +114,9 @@ enum Form<'a> {
 pub(super) trait Listed {
     /// Shows each.
     fn list(&self, show: &mut dyn FnMut(NodeId, Promise));
+
+    /// Those of these nodes that it lists.
+    fn among(&self, nodes: &[NodeId]) -> Slots;
 }
 
 impl<'a> Parties<'a> {
@@ -163,13 +166,32 @@ impl<'a> Parties<'a> {
 
     /// Those of these nodes that take part.
     pub(super) fn among(&self, nodes: &[NodeId]) -> Slots {
-        let mut slots = Slots::NONE;
-        self.for_each(|party| {
-            if let Some(slot) = nodes.iter().position(|&node| node == party) {
-                slots.insert(slot);
-            }
-        });
-        slots
+        if let Form::Listed(parts) = self.0 {
+            return parts.among(nodes);
+        }
+        let mut among = Among { nodes, slots: Slots::NONE, next: 0 };
+        self.each(&mut |party, _| among.add(party));
+        among.slots
+    }
+}
+
+/// A set of some of these nodes.
+pub(super) struct Among<'a> {
+    pub(super) nodes: &'a [NodeId],
+    pub(super) slots: Slots,
+    /// The slot behind the last one: mostly nodes come in the order of the list.
+    pub(super) next: usize,
+}
+
+impl Among<'_> {
+    #[inline]
+    pub(super) fn add(&mut self, node: NodeId) {
+        let is_next = self.nodes.get(self.next) == Some(&node);
+        let slot = if is_next { Some(self.next) } else { self.nodes.iter().position(|&other| other == node) };
+        if let Some(slot) = slot {
+            self.slots.insert(slot);
+            self.next = slot + 1;
+        }
     }
 }
 

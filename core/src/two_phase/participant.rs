@@ -4,6 +4,7 @@ mod heard;
 mod output;
 mod restart;
 
+use super::line::Line;
 use super::live::Live;
 use super::message::{Message, Promise, Vote};
 use super::record::Record;
@@ -54,12 +55,12 @@ pub struct Participant<W: Command, S: Space> {
     live: Live<Part<W>, S>,
     /// What is known of each coordinator.
     past: S::Table<Past>,
-    /// Places with something to save, each once, whether it is urgent or not.
-    saving: S::Calls<usize>,
-    /// Places with something that is not durable yet, in order.
-    gated: S::Calls<(usize, Mark)>,
-    /// Whether `gated` was too short.
-    is_gated_too_long: bool,
+    /// What has something to say.
+    ready: Line<S>,
+    /// What has something to save, whether it is urgent or not.
+    unsaved: Line<S>,
+    /// What was handed out to be saved, and is not durable yet.
+    written: Line<S>,
     /// How the last transactions ended, for participants that ask.
     recent: S::Calls<(TxId, bool)>,
     replies: S::Calls<(NodeId, Reply)>,
@@ -101,12 +102,15 @@ struct Part<W> {
     /// An older one waits for it; and whether that is to be said.
     is_wounded: bool,
     wounds: bool,
-    is_saving: bool,
     /// The epoch of what it saved last.
     mark: Mark,
+    /// The epoch that it waits for in line.
+    awaited: Mark,
 }
 
+// A tag of its own: stages are looked at all the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 enum Stage {
     /// The application is asked whether it can.
     Asked,
@@ -343,9 +347,9 @@ impl<W: Command, S: Space> Participant<W, S> {
             ledger: Ledger::new(0),
             latest: Age::default(),
             live: Live::default(),
-            saving: Default::default(),
-            gated: Default::default(),
-            is_gated_too_long: false,
+            ready: Line::default(),
+            unsaved: Line::default(),
+            written: Line::default(),
             recent: Default::default(),
             replies: Default::default(),
             kept: 0,
@@ -386,6 +390,7 @@ impl<W: Command, S: Space> Participant<W, S> {
         Counters { foreign_receipts: self.ledger.foreign(), ..self.counters }
     }
 
+    #[inline]
     fn part(&self, stage: Stage) -> Part<W> {
         Part {
             stage,
@@ -402,8 +407,8 @@ impl<W: Command, S: Space> Participant<W, S> {
             due: Slots::NONE,
             is_wounded: false,
             wounds: false,
-            is_saving: false,
             mark: Mark::default(),
+            awaited: Mark::default(),
         }
     }
 
@@ -430,14 +435,15 @@ impl<W: Command, S: Space> Participant<W, S> {
         let Some((at, part)) = self.live.find(tx).and_then(|at| Some((at, self.live.get_mut(at)?.1))) else {
             return if let Request::Finish(_) = request { self.adopt(tx) } else { Err(Reason::Unknown) };
         };
-        let is_open = !part.is_saving && self.ledger.is_durable(part.mark);
-        if part.telling.is_some() {
+        let is_open = self.ledger.is_durable(part.mark) && !self.unsaved.has(at);
+        if part.telling.is_some() || self.retaking > 0 && matches!(request, Request::Force { .. }) {
             return Err(Reason::NotReady);
         }
         match (request, part.stage) {
             (Request::Promise(_), Stage::Asked) => self.promise(at),
             (Request::Read(_), Stage::Asked) if part.is_only => {
                 part.telling = Some(Telling::Decided(false));
+                self.ready.join(at);
                 self.settle_at_once(at, true);
             }
             (Request::Read(_), Stage::Asked) => {
@@ -461,7 +467,7 @@ impl<W: Command, S: Space> Participant<W, S> {
             }
             (Request::Wound(_), Stage::Asked | Stage::Promised | Stage::Reading) => {
                 (part.is_wounded, part.wounds) = (true, true);
-                self.live.rouse(at);
+                self.ready.join(at);
             }
             (Request::Force { commit, .. }, Stage::Promised) if is_open => {
                 part.stage = Stage::Forced { commit, is_done: !commit, decided: None };
@@ -489,13 +495,14 @@ impl<W: Command, S: Space> Participant<W, S> {
         }
         let part = Part { is_only: true, answers: true, ..self.part(Stage::Done { commit: true }) };
         let at = self.live.insert(tx, part).map_err(|_| Reason::Busy)?;
-        self.look = self.look.or(Some(self.now.after(self.config.resend)));
+        self.look_later();
         self.kept += 1;
         self.save(at);
         Ok(())
     }
 
     /// The application did it.
+    #[inline(always)]
     fn done(&mut self, at: usize) {
         let Some((tx, part)) = self.live.get_mut(at) else { return };
         (part.stage, part.answers) = (Stage::Done { commit: true }, true);
@@ -505,6 +512,7 @@ impl<W: Command, S: Space> Participant<W, S> {
         self.save(at);
     }
 
+    #[inline(always)]
     fn promise(&mut self, at: usize) {
         let can_keep = self.kept < S::CALLS / 2;
         let promise = Promise(self.rng.next() | 1);
@@ -513,7 +521,7 @@ impl<W: Command, S: Space> Participant<W, S> {
         if part.is_only && part.is_first && can_keep {
             (part.stage, part.telling) = (Stage::Committing, Some(Telling::Decided(true)));
             self.kept += 1;
-            return self.live.rouse(at);
+            return self.ready.join(at);
         }
         (part.stage, part.promise) = (Stage::Promised, promise);
         (part.answers, part.is_only) = (true, false);
@@ -547,19 +555,24 @@ impl<W: Command, S: Space> Machine for Participant<W, S> {
     fn handle(&mut self, now: Instant, input: Input<Message<'_, W>>) {
         self.now = self.now.max(now);
         match input {
-            Input::Message { from, .. } if self.config.slot(from).is_none() => self.counters.strangers += 1,
-            // They come again, when it is known what is held here.
-            Input::Message { .. } if self.retaking > 0 => {}
-            Input::Message { from, message } => match message {
-                Message::Prepare { tx, floor, only, age, parties, work } => {
-                    self.on_prepare(from, (tx, floor, only, age), parties, work);
+            Input::Message { from, message } => {
+                let Some(slot) = self.config.slot(from) else {
+                    self.counters.strangers += 1;
+                    return;
+                };
+                match message {
+                    // They come again, when it is known what is held here.
+                    _ if self.retaking > 0 => {}
+                    Message::Prepare { tx, floor, only, age, parties, work } => {
+                        self.on_prepare((from, slot), (tx, floor, only, age), parties, work);
+                    }
+                    Message::Decision { tx, commit, of } => self.on_decision((from, slot), tx, commit, of),
+                    Message::Ask { tx, of } => self.on_ask((from, slot), tx, of),
+                    Message::Vote { .. } | Message::Done { .. } | Message::Wound { .. } => {
+                        self.counters.nonsense += 1;
+                    }
                 }
-                Message::Decision { tx, commit, of } => self.on_decision(from, tx, commit, of),
-                Message::Ask { tx, of } => self.on_ask(from, tx, of),
-                Message::Vote { .. } | Message::Done { .. } | Message::Wound { .. } => {
-                    self.counters.nonsense += 1;
-                }
-            },
+            }
             Input::Saved(receipt) => {
                 if self.ledger.accept(receipt) {
                     self.on_saved();

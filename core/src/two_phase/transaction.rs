@@ -1,6 +1,6 @@
 //! What a coordinator is asked to bring about.
 
-use super::message::{Listed, Promise};
+use super::message::{Among, Listed, Promise};
 use crate::quorum::Slots;
 use crate::space::List;
 use crate::{Age, Command, NodeId, Space};
@@ -106,5 +106,11 @@ impl<W: Command, S: Space> Parts<W, S> {
 impl<W: Command, S: Space> Listed for Parts<W, S> {
     fn list(&self, show: &mut dyn FnMut(NodeId, Promise)) {
         self.0.iter().for_each(|part| show(part.node, part.promise));
+    }
+
+    fn among(&self, nodes: &[NodeId]) -> Slots {
+        let mut among = Among { nodes, slots: Slots::NONE, next: 0 };
+        self.0.iter().for_each(|part| among.add(part.node));
+        among.slots
     }
 }

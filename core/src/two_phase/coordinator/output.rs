@@ -7,10 +7,7 @@ use crate::space::Window;
 use crate::{Batch, Command, NodeId, Output, Space, Staged};
 
 impl<W: Command, S: Space> Coordinator<W, S> {
-    pub(super) fn plan_save(&mut self) -> Option<Plan> {
-        if !self.ledger.has_unsaved() {
-            return None;
-        }
+    fn plan_save(&mut self) -> Option<Plan> {
         let saving = if self.records > 4 * S::CALLS as u64 {
             Saving::Restart
         } else if let Some(tx) = self.over.pop_front() {
@@ -31,15 +28,14 @@ impl<W: Command, S: Space> Coordinator<W, S> {
     }
 
     /// The next decision to be saved: it counts once it is durable.
-    pub(super) fn decided(&mut self) -> Option<usize> {
-        let at = self.unsaved.pop_front()?;
-        let waits = self.deciding.push_back((at, self.ledger.mark())).is_ok();
-        assert!(waits, "a transaction is decided once");
+    fn decided(&mut self) -> Option<usize> {
+        let at = self.unsaved.leave()?;
+        self.written.join(at);
         Some(at)
     }
 
     /// What the transaction here wants said, if anything.
-    pub(super) fn plan_at(&mut self, at: usize) -> Option<Plan> {
+    fn plan_at(&mut self, at: usize) -> Option<Plan> {
         let (tx, entry) = self.live.get_mut(at)?;
         if let Some(outcome) = entry.outcome.take() {
             return Some(Plan::Tell(Event::Ended { tx, age: entry.age, outcome }));
@@ -49,15 +45,23 @@ impl<W: Command, S: Space> Coordinator<W, S> {
         Some(Plan::Say { at, part })
     }
 
+    /// Whether the transaction here has nothing more to say, and is not over.
+    fn is_quiet(&self, at: usize) -> bool {
+        self.live.get(at).is_some_and(|(_, entry)| {
+            let is_over = matches!(entry.stage, Stage::Ending { open, .. } if open.is_empty());
+            entry.due.is_empty() && entry.outcome.is_none() && !is_over
+        })
+    }
+
     /// Forgets a transaction if it is over.
-    pub(super) fn settle(&mut self, at: usize) {
-        let Some((_, entry)) = self.live.get(at) else { return };
+    fn settle(&mut self, at: usize) {
+        let Some((tx, entry)) = self.live.get(at) else { return };
         let Stage::Ending { open, is_recorded, .. } = entry.stage else { return };
         if !open.is_empty() {
             return;
         }
-        let Some((tx, _)) = self.live.remove(at) else { return };
-        self.free(at);
+        self.live.remove(at);
+        self.spare.join(at);
         if is_recorded {
             // Saved with what is saved next; if that takes too long, for its own sake.
             let fits = self.over.push_back(tx).is_ok();
@@ -73,8 +77,8 @@ impl<W: Command, S: Space> Staged for Coordinator<W, S> {
     type Plan = Plan;
 
     fn plan(&mut self) -> Option<Plan> {
-        if let Some(plan) = self.plan_save() {
-            return Some(plan);
+        if self.ledger.has_unsaved() {
+            return self.plan_save();
         }
         if let Some((to, Reply { tx, commit, of })) = self.replies.pop_front() {
             return Some(Plan::Answer { to, tx, commit, of });
@@ -86,15 +90,18 @@ impl<W: Command, S: Space> Staged for Coordinator<W, S> {
         if !self.ledger.is_durable(self.numbered_mark) {
             return None;
         }
-        while let Some(at) = self.live.ready() {
+        while let Some(at) = self.ready.first() {
             if let Some(plan) = self.plan_at(at) {
+                if self.is_quiet(at) {
+                    self.ready.leave();
+                }
                 return Some(plan);
             }
-            self.live.rest();
+            self.ready.leave();
             self.settle(at);
         }
         // What is over may have to be saved by now.
-        self.plan_save()
+        if self.ledger.has_unsaved() { self.plan_save() } else { None }
     }
 
     fn show(&self, plan: Plan) -> Output<Message<'_, W>, Record<'_, W>, Event> {
@@ -119,7 +126,7 @@ impl<W: Command, S: Space> Coordinator<W, S> {
         }
     }
 
-    pub(super) fn say(&self, at: usize, part: usize) -> Output<Message<'_, W>, Record<'_, W>, Event> {
+    fn say(&self, at: usize, part: usize) -> Output<Message<'_, W>, Record<'_, W>, Event> {
         let planned = self.live.get(at).and_then(|(tx, entry)| Some((tx, entry, entry.parts.0.get(part)?)));
         let Some((tx, entry, part)) = planned else { unreachable!("what was planned is still there") };
         let message = match entry.stage {
@@ -139,7 +146,7 @@ impl<W: Command, S: Space> Coordinator<W, S> {
         Output::Send { to: part.node, message }
     }
 
-    pub(super) fn record(&self, saving: Saving) -> Record<'_, W> {
+    fn record(&self, saving: Saving) -> Record<'_, W> {
         match saving {
             Saving::Numbered => Record::Numbered { through: self.numbered },
             Saving::Committed(at) => {

@@ -20,9 +20,7 @@ impl<W: Command, S: Space> Coordinator<W, S> {
             Record::Numbered { through } => self.numbered = self.numbered.max(through),
             Record::Committed { tx, parties } => self.replay_committed(tx, parties)?,
             Record::Ended { tx } => {
-                if let Some(at) = self.live.find(tx) {
-                    self.live.remove(at);
-                }
+                self.live.find(tx).into_iter().for_each(|at| self.live.remove(at));
             }
             Record::Restart(records) => {
                 (self.live, self.records) = (Live::default(), 1);
@@ -92,9 +90,9 @@ impl<W: Command, S: Space> Coordinator<W, S> {
             match self.live.get(at) {
                 Some((tx, _)) => {
                     self.floor = self.floor.min(tx.number);
-                    self.live.rouse(at);
+                    self.ready.join(at);
                 }
-                None => self.free(at),
+                None => self.spare.join(at),
             }
         }
         self.look = (self.live.len() > 0).then_some(self.now);

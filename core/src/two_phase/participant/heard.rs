@@ -8,19 +8,20 @@ use crate::space::Window;
 use crate::{Age, Batch, Command, NodeId, Space, TxId};
 
 impl<W: Command, S: Space> Participant<W, S> {
+    #[inline(always)]
     pub(super) fn on_prepare(
         &mut self,
-        from: NodeId,
+        (from, slot): (NodeId, usize),
         (tx, floor, only, age): (TxId, u64, bool, Age),
         parties: Parties<'_>,
         work: Batch<'_, W>,
     ) {
         let mut of = None;
         work.for_each(|work| of = Some(work.clone()));
-        let Some(slot) = self.config.slot(from).filter(|_| from == tx.coordinator && of.is_some()) else {
+        if from != tx.coordinator || of.is_none() {
             self.counters.nonsense += 1;
             return;
-        };
+        }
         self.latest = self.latest.max(age);
         let past = self.past.get_mut(slot).map_or(Past::default(), |past| {
             past.floor = past.floor.max(floor);
@@ -44,8 +45,8 @@ impl<W: Command, S: Space> Participant<W, S> {
         };
         match self.live.insert(tx, part) {
             Ok(at) => {
-                self.live.rouse(at);
-                self.look = self.look.or(Some(self.now.after(self.config.resend)));
+                self.ready.join(at);
+                self.look_later();
             }
             Err(part) => {
                 self.make_room();
@@ -61,14 +62,16 @@ impl<W: Command, S: Space> Participant<W, S> {
         match part.stage {
             Stage::Reading | Stage::Promised | Stage::Forced { .. } | Stage::Refused | Stage::Kept => {
                 part.answers = true;
-                self.live.rouse(at);
+                self.ready.join(at);
             }
             Stage::Over if !part.is_only => self.reply(tx.coordinator, Reply::No(tx)),
             Stage::Over | Stage::Asked | Stage::Committing | Stage::Done { .. } | Stage::Settled { .. } => {}
         }
     }
 
-    pub(super) fn on_decision(&mut self, from: NodeId, tx: TxId, commit: bool, of: Promise) {
+    #[inline(always)]
+    pub(super) fn on_decision(&mut self, from: (NodeId, usize), tx: TxId, commit: bool, of: Promise) {
+        let (from, slot) = from;
         let is_coordinator = from == tx.coordinator;
         let Some(at) = self.live.find(tx) else {
             // Done and forgotten; the answer was lost.
@@ -77,8 +80,8 @@ impl<W: Command, S: Space> Participant<W, S> {
             }
             return;
         };
-        let (slot, Some((_, part))) = (self.config.slot(from), self.live.get_mut(at)) else { return };
-        let is_party = part.is_first && slot.is_some_and(|slot| part.parties.contains(slot));
+        let Some((_, part)) = self.live.get_mut(at) else { return };
+        let is_party = part.is_first && part.parties.contains(slot);
         if !is_coordinator && !is_party {
             self.counters.nonsense += 1;
             return;
@@ -94,7 +97,7 @@ impl<W: Command, S: Space> Participant<W, S> {
             Stage::Kept | Stage::Refused if !commit => self.forget(at),
             Stage::Kept => {
                 part.answers = true;
-                self.live.rouse(at);
+                self.ready.join(at);
             }
             Stage::Promised if part.promise == of => self.decide(at, commit),
             Stage::Promised if !commit && of == Promise::ANY => self.decide(at, false),
@@ -120,6 +123,7 @@ impl<W: Command, S: Space> Participant<W, S> {
     }
 
     /// What was promised is decided.
+    #[inline(always)]
     pub(super) fn decide(&mut self, at: usize, commit: bool) {
         let Some((tx, part)) = self.live.get_mut(at) else { return };
         if part.is_first {
@@ -129,7 +133,7 @@ impl<W: Command, S: Space> Participant<W, S> {
             return self.let_go(at);
         }
         (part.stage, part.telling) = (Stage::Committing, Some(Telling::Decided(true)));
-        self.live.rouse(at);
+        self.ready.join(at);
     }
 
     /// Nothing is to be done, or nothing to be written. What was promised is forgotten when something else is saved:
@@ -148,7 +152,7 @@ impl<W: Command, S: Space> Participant<W, S> {
             self.note_done(tx);
             self.save_later(at);
         }
-        self.live.rouse(at);
+        self.ready.join(at);
     }
 
     /// What was done at once, or refused for a peer, the coordinator has heard, or has forgotten itself.
@@ -179,6 +183,7 @@ impl<W: Command, S: Space> Participant<W, S> {
         }
         if commit != decided {
             part.telling = Some(Telling::Contradicted { forced: commit });
+            self.ready.join(at);
         }
         // Who decided not to do it does not wait for an answer.
         (part.stage, part.answers) = (Stage::Done { commit }, decided);
@@ -187,13 +192,13 @@ impl<W: Command, S: Space> Participant<W, S> {
     }
 
     /// Another participant asks how it ended.
-    pub(super) fn on_ask(&mut self, from: NodeId, tx: TxId, of: Promise) {
+    pub(super) fn on_ask(&mut self, (from, slot): (NodeId, usize), tx: TxId, of: Promise) {
         let (front, back) = self.recent.as_slices();
         let ended = front.iter().chain(back).find(|(id, _)| *id == tx).map(|(_, commit)| *commit);
         if let Some(commit) = ended {
             return self.reply(from, Reply::Ended(tx, commit, of));
         }
-        let (Some(at), Some(slot)) = (self.live.find(tx), self.config.slot(from)) else { return };
+        let Some(at) = self.live.find(tx) else { return };
         let Some((_, part)) = self.live.get_mut(at) else { return };
         if !part.parties.contains(slot) || !part.is_first {
             return;
@@ -205,11 +210,12 @@ impl<W: Command, S: Space> Participant<W, S> {
                 part.telling = part.telling.is_none().then_some(Telling::Decided(false));
                 (part.stage, part.answers) = (Stage::Refused, true);
                 part.due.insert(slot);
+                self.ready.join(at);
                 self.save(at);
             }
             Stage::Refused => {
                 part.due.insert(slot);
-                self.live.rouse(at);
+                self.ready.join(at);
             }
             Stage::Asked
             | Stage::Reading
@@ -227,6 +233,14 @@ impl<W: Command, S: Space> Participant<W, S> {
     pub(super) fn reply(&mut self, to: NodeId, reply: Reply) {
         if self.replies.push_back((to, reply)).is_err() {
             self.counters.unanswered += 1;
+        }
+    }
+
+    /// Something is under way: it is looked after.
+    #[inline]
+    pub(super) fn look_later(&mut self) {
+        if self.look.is_none() {
+            self.look = Some(self.now.after(self.config.resend));
         }
     }
 
@@ -262,7 +276,7 @@ impl<W: Command, S: Space> Participant<W, S> {
                     coordinator.into_iter().for_each(|slot| part.due.insert(slot));
                     part.asked = part.asked.saturating_add(1);
                     (part.said, part.wounds) = (self.now, part.is_wounded);
-                    self.live.rouse(at);
+                    self.ready.join(at);
                 }
                 Stage::Asked
                 | Stage::Reading

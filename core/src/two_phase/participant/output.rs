@@ -4,7 +4,7 @@ use super::super::message::{Message, Parties, Promise, Vote};
 use super::super::record::{Record, Restated};
 use super::{Event, Part, Participant, Plan, Reply, Saving, Say, Stage, Telling};
 use crate::space::Window;
-use crate::{Batch, Command, NodeId, Output, Space, Staged, TxId};
+use crate::{Batch, Command, Instant, NodeId, Output, Space, Staged, TxId};
 
 impl<W: Command, S: Space> Participant<W, S> {
     // What must be durable.
@@ -20,146 +20,116 @@ impl<W: Command, S: Space> Participant<W, S> {
 
     /// What the part here is may be saved with what is saved next.
     pub(super) fn save_later(&mut self, at: usize) {
-        let Some((_, part)) = self.live.get_mut(at) else { return };
-        if !core::mem::replace(&mut part.is_saving, true) {
-            let fits = self.saving.push_back(at).is_ok();
-            assert!(fits, "each place is in line once");
-        }
-        self.live.rouse(at);
+        self.unsaved.join(at);
     }
 
     /// What is over but not saved takes places that are wanted.
     pub(super) fn make_room(&mut self) {
-        if !self.saving.is_empty() {
+        if !self.unsaved.is_empty() {
             self.ledger.stage();
         }
     }
 
     pub(super) fn on_saved(&mut self) {
-        while let Some(&(at, mark)) = self.gated.get(0)
-            && self.ledger.is_durable(mark)
-        {
-            self.gated.pop_front();
-            self.live.rouse(at);
-        }
-        if self.is_gated_too_long {
-            (0..self.live.places()).for_each(|at| self.live.rouse(at));
-            // Who was not in line is roused by every receipt until all is durable.
-            self.is_gated_too_long = !self.ledger.is_durable(self.ledger.mark());
+        while let Some(at) = self.written.first() {
+            if let Some((_, part)) = self.live.get_mut(at) {
+                if !self.ledger.is_durable(part.awaited) {
+                    return;
+                }
+                self.written.leave();
+                if self.ledger.is_durable(part.mark) {
+                    self.ready.join(at);
+                } else {
+                    // It was written again since.
+                    part.awaited = part.mark;
+                    self.written.join(at);
+                }
+            } else {
+                self.written.leave();
+            }
         }
     }
 
-    pub(super) fn plan_save(&mut self) -> Option<Plan> {
-        if !self.ledger.has_unsaved() {
-            return None;
-        }
+    fn plan_save(&mut self) -> Option<Plan> {
         self.records += 1;
         if self.records > 8 * S::CALLS as u64 {
             self.records = 1;
-            while self.saved().is_some() {}
+            while self.write().is_some() {}
             return Some(Plan::Save(self.ledger.write(Saving::Restart, true)));
         }
-        let at = self.saved();
+        let at = self.write();
         assert!(at.is_some(), "what is staged is in line to be saved");
-        let closes = self.saving.is_empty();
+        let closes = self.unsaved.is_empty();
         Some(Plan::Save(self.ledger.write(Saving::Of(at?), closes)))
     }
 
     /// The next place to be saved.
-    pub(super) fn saved(&mut self) -> Option<usize> {
-        let at = self.saving.pop_front()?;
-        let mark = self.ledger.mark();
+    fn write(&mut self) -> Option<usize> {
+        let at = self.unsaved.leave()?;
         if let Some((_, part)) = self.live.get_mut(at) {
-            part.is_saving = false;
+            if matches!(part.stage, Stage::Over) && !part.is_only {
+                // Nothing depends on it: its place is free.
+                self.ready.join(at);
+            } else if !self.written.has(at) {
+                part.awaited = part.mark;
+                self.written.join(at);
+            }
         }
-        self.is_gated_too_long |= self.gated.push_back((at, mark)).is_err();
-        self.live.rouse(at);
         Some(at)
     }
 
     // Outputs.
 
-    /// What the part here wants done, if anything.
-    pub(super) fn plan_at(&mut self, at: usize) -> Option<Plan> {
-        let now = self.now;
-        let (tx, part) = self.live.get_mut(at)?;
-        let is_open = !part.is_saving && self.ledger.is_durable(part.mark);
-        // What was forced is told when it is durable that it was, and the only one when it is that it will not do it.
-        let is_gated = match part.stage {
-            Stage::Forced { .. } => true,
-            Stage::Over => part.is_only,
-            Stage::Asked
-            | Stage::Reading
-            | Stage::Promised
-            | Stage::Committing
-            | Stage::Done { .. }
-            | Stage::Kept
-            | Stage::Settled { .. }
-            | Stage::Refused => false,
-        };
-        let is_tellable = is_open || !is_gated;
-        if let Some(telling) = part.telling.filter(|_| is_tellable) {
-            part.telling = None;
-            return Some(Plan::Tell(at, telling));
-        }
-        if core::mem::take(&mut part.wounds) {
-            return Some(Plan::Send { to: tx.coordinator, say: Say::Wound(tx) });
-        }
-        if !is_open {
-            return None;
-        }
-        if core::mem::take(&mut part.answers) {
-            part.said = now;
-            let say = match part.stage {
-                Stage::Promised | Stage::Forced { .. } => Say::Vote(tx, Vote::Yes(part.promise)),
-                Stage::Reading => Say::Vote(tx, Vote::ReadOnly),
-                Stage::Settled { reads: true } => Say::Vote(tx, Vote::ReadOnly),
-                Stage::Settled { reads: false } | Stage::Refused => Say::Vote(tx, Vote::No),
-                Stage::Done { commit } => Say::Done(tx, commit),
-                Stage::Kept => Say::Done(tx, true),
-                Stage::Asked | Stage::Committing | Stage::Over => return None,
-            };
-            return Some(Plan::Send { to: tx.coordinator, say });
-        }
-        let slot = part.due.round_from(0)?;
-        part.due.remove(slot);
-        let to = self.config.nodes.get(slot).copied()?;
-        let say = match part.stage {
-            Stage::Promised | Stage::Forced { .. } => Say::Ask(tx, part.promise),
-            Stage::Refused if to != tx.coordinator => Say::Ended(tx, false, Promise::ANY),
-            Stage::Asked | Stage::Reading | Stage::Refused | Stage::Kept => Say::Ask(tx, Promise::ANY),
-            Stage::Committing | Stage::Done { .. } | Stage::Settled { .. } | Stage::Over => return None,
+    fn plan_reply(&mut self) -> Option<Plan> {
+        let (to, reply) = self.replies.pop_front()?;
+        let say = match reply {
+            Reply::Done(tx) => Say::Done(tx, true),
+            Reply::No(tx) => Say::Vote(tx, Vote::No),
+            Reply::Ended(tx, commit, of) => Say::Ended(tx, commit, of),
         };
         Some(Plan::Send { to, say })
     }
 
-    /// The first in line has just said something: if that was all, it need not be asked again.
-    pub(super) fn rest_if_done(&mut self, at: usize, plan: &Plan) {
-        let Some((_, part)) = self.live.get(at) else { return };
-        let is_done = part.telling.is_none() && !part.wounds && !part.answers && part.due.is_empty();
-        // What is told of is still to be shown.
-        let is_shown = matches!(plan, Plan::Send { .. });
-        let stays = matches!(part.stage, Stage::Asked | Stage::Committing);
-        if is_done && (is_shown || stays) {
-            self.live.rest();
-            if is_shown {
+    const fn has_ready_to_tell(&self) -> bool {
+        !self.is_ready && self.retaking == 0
+    }
+
+    /// What the part that is first in line wants done, if anything. It stays in line while it has more to say.
+    #[inline(never)]
+    fn plan_at(&mut self, at: usize) -> Option<Plan> {
+        let Some((tx, part)) = self.live.get_mut(at) else {
+            self.ready.leave();
+            return None;
+        };
+        let is_open = self.ledger.is_durable(part.mark) && !self.unsaved.has(at);
+        let plan = part.plan(tx, at, is_open, &self.config.nodes, self.now);
+        // What is told is lent from it: it is not forgotten before.
+        let is_lent = matches!(plan, Some(Plan::Tell(..)));
+        let (is_over, is_forced) = (part.is_over(), matches!(part.stage, Stage::Forced { .. }));
+        if plan.is_none() || !(part.says() || is_lent && is_over) {
+            self.ready.leave();
+            if is_over {
                 self.settle(at);
             }
         }
+        if is_lent {
+            self.retaking = self.retaking.saturating_sub(1);
+            if is_forced {
+                self.end_forced(at);
+            }
+        }
+        plan
     }
 
-    /// Forgets a part that is over.
-    pub(super) fn settle(&mut self, at: usize) {
+    /// The part here has nothing more to say: it is forgotten, if it is over.
+    fn settle(&mut self, at: usize) {
         let Some((_, part)) = self.live.get_mut(at) else { return };
-        let is_open = !part.is_saving && self.ledger.is_durable(part.mark);
+        let is_saved = !self.unsaved.has(at);
+        let is_open = is_saved && self.ledger.is_durable(part.mark);
         match part.stage {
             Stage::Done { .. } if is_open && part.is_only => part.stage = Stage::Kept,
-            Stage::Done { .. } | Stage::Settled { .. } if is_open => {
-                self.live.remove(at);
-            }
-            Stage::Over if !part.is_saving && part.telling.is_none() => {
-                self.live.remove(at);
-            }
+            Stage::Done { .. } | Stage::Settled { .. } if is_open => self.live.remove(at),
+            Stage::Over if is_saved && part.telling.is_none() => self.live.remove(at),
             Stage::Asked
             | Stage::Reading
             | Stage::Promised
@@ -174,35 +144,91 @@ impl<W: Command, S: Space> Participant<W, S> {
     }
 }
 
+impl<W> Part<W> {
+    /// What it wants done, if anything. `is_open`: all that it is, is durable.
+    #[inline(always)]
+    fn plan(&mut self, tx: TxId, at: usize, is_open: bool, nodes: &[NodeId], now: Instant) -> Option<Plan> {
+        if let Some(telling) = self.telling
+            && (is_open || !self.is_told_when_durable())
+        {
+            self.telling = None;
+            return Some(Plan::Tell(at, telling));
+        }
+        if core::mem::take(&mut self.wounds) {
+            return Some(Plan::Send { to: tx.coordinator, say: Say::Wound(tx) });
+        }
+        if !is_open {
+            return None;
+        }
+        if core::mem::take(&mut self.answers) {
+            self.said = now;
+            let say = match self.stage {
+                Stage::Promised | Stage::Forced { .. } => Say::Vote(tx, Vote::Yes(self.promise)),
+                Stage::Reading => Say::Vote(tx, Vote::ReadOnly),
+                Stage::Settled { reads: true } => Say::Vote(tx, Vote::ReadOnly),
+                Stage::Settled { reads: false } | Stage::Refused => Say::Vote(tx, Vote::No),
+                Stage::Done { commit } => Say::Done(tx, commit),
+                Stage::Kept => Say::Done(tx, true),
+                Stage::Asked | Stage::Committing | Stage::Over => return None,
+            };
+            return Some(Plan::Send { to: tx.coordinator, say });
+        }
+        let slot = self.due.round_from(0)?;
+        self.due.remove(slot);
+        let to = nodes.get(slot).copied()?;
+        let say = match self.stage {
+            Stage::Promised | Stage::Forced { .. } => Say::Ask(tx, self.promise),
+            Stage::Refused if to != tx.coordinator => Say::Ended(tx, false, Promise::ANY),
+            Stage::Asked | Stage::Reading | Stage::Refused | Stage::Kept => Say::Ask(tx, Promise::ANY),
+            Stage::Committing | Stage::Done { .. } | Stage::Settled { .. } | Stage::Over => return None,
+        };
+        Some(Plan::Send { to, say })
+    }
+
+    /// What was forced is told when it is durable that it was, and the only one when it is that it will not do it.
+    const fn is_told_when_durable(&self) -> bool {
+        match self.stage {
+            Stage::Forced { .. } => true,
+            Stage::Over => self.is_only,
+            Stage::Asked
+            | Stage::Reading
+            | Stage::Promised
+            | Stage::Committing
+            | Stage::Done { .. }
+            | Stage::Kept
+            | Stage::Settled { .. }
+            | Stage::Refused => false,
+        }
+    }
+
+    /// Whether it has something to say, now or later.
+    const fn says(&self) -> bool {
+        self.answers || self.wounds || self.telling.is_some() || !self.due.is_empty()
+    }
+
+    const fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Over | Stage::Settled { .. } | Stage::Done { .. })
+    }
+}
+
 impl<W: Command, S: Space> Staged for Participant<W, S> {
     type Plan = Plan;
 
     fn plan(&mut self) -> Option<Plan> {
-        if let Some(plan) = self.plan_save() {
-            return Some(plan);
+        if self.ledger.has_unsaved() {
+            return self.plan_save();
         }
-        if self.retaking == 0 && !core::mem::replace(&mut self.is_ready, true) {
+        if self.has_ready_to_tell() {
+            self.is_ready = true;
             return Some(Plan::Ready);
         }
-        if let Some((to, reply)) = self.replies.pop_front() {
-            let say = match reply {
-                Reply::Done(tx) => Say::Done(tx, true),
-                Reply::No(tx) => Say::Vote(tx, Vote::No),
-                Reply::Ended(tx, commit, of) => Say::Ended(tx, commit, of),
-            };
-            return Some(Plan::Send { to, say });
+        if !self.replies.is_empty() {
+            return self.plan_reply();
         }
-        while let Some(at) = self.live.ready() {
+        while let Some(at) = self.ready.first() {
             if let Some(plan) = self.plan_at(at) {
-                if let Plan::Tell(_, Telling::Retake | Telling::Decided(_)) = plan {
-                    self.retaking = self.retaking.saturating_sub(usize::from(!self.is_ready));
-                    self.end_forced(at);
-                }
-                self.rest_if_done(at, &plan);
                 return Some(plan);
             }
-            self.live.rest();
-            self.settle(at);
         }
         None
     }

@@ -35,9 +35,7 @@ impl<W: Command, S: Space> Participant<W, S> {
                 Ok(())
             }
             Record::Ended { tx } => {
-                if let Some(at) = self.live.find(tx) {
-                    self.live.remove(at);
-                }
+                self.live.find(tx).into_iter().for_each(|at| self.live.remove(at));
                 self.note_done(tx);
                 Ok(())
             }
@@ -98,7 +96,7 @@ impl<W: Command, S: Space> Participant<W, S> {
             };
             self.retaking += usize::from(part.telling.is_some());
             self.kept += usize::from(matches!(part.stage, Stage::Kept | Stage::Refused));
-            self.live.rouse(at);
+            self.ready.join(at);
         }
         self.look = (self.live.len() > 0).then_some(self.now);
         Ok(())
