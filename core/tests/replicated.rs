@@ -1,76 +1,20 @@
 //! A replicated application: exactly once, in order, whoever leads, across crashes and snapshots.
 
-use quorate::codec::{self, Full, Malformed, Sink};
+#[path = "support/sum.rs"]
+mod sum;
+
 use quorate::raft::Role;
 use quorate::replicated::{
     Failure, Message, Outcome, Reason, Request, Sequence, SessionId, Settings, Ticket,
 };
 use quorate::space::Heap;
 use quorate::{
-    Answering, Application, Command, Errand, Hosted, Input, Instant, Machine, Moment, NodeId, Output, Place,
-    Replicated, SnapshotId, Stored, Timestamp,
+    Answering, Errand, Hosted, Input, Instant, Machine, NodeId, Output, Place, Replicated, SnapshotId,
+    Stored, Timestamp,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
-
-/// Adds numbers up, and tells when a minute of cluster time is over.
-#[derive(Debug, Default)]
-struct Sum {
-    total: u64,
-    alarm: Option<Timestamp>,
-    rung: Option<Timestamp>,
-}
-
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-enum Ask {
-    Add(u64),
-    Alarm(Duration),
-}
-impl Command for Ask {}
-
-impl Application for Sum {
-    type Command = Ask;
-    type Reply = u64;
-    type Query = ();
-    type Answer = u64;
-    type Notice = Timestamp;
-
-    fn tick(&mut self, now: Moment) {
-        if self.alarm.is_some_and(|alarm| alarm <= now.time) {
-            self.rung = self.alarm.take();
-        }
-    }
-
-    fn apply(&mut self, now: Moment, command: &Ask) -> u64 {
-        match command {
-            Ask::Add(number) => self.total += number,
-            Ask::Alarm(span) => self.alarm = Some(now.time.after(*span)),
-        }
-        self.total
-    }
-
-    fn notice(&mut self) -> Option<Timestamp> {
-        self.rung.take()
-    }
-
-    fn deadline(&self) -> Option<Timestamp> {
-        self.alarm
-    }
-
-    fn query(&self, _now: Timestamp, (): &()) -> u64 {
-        self.total
-    }
-
-    fn snapshot(&self, sink: &mut dyn Sink) -> Result<(), Full> {
-        codec::put(&(self.total, self.alarm), sink)
-    }
-
-    fn load(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
-        (self.total, self.alarm) = codec::take_all(bytes)?;
-        self.rung = None;
-        Ok(())
-    }
-}
+use sum::{Ask, Sum};
 
 type Space = Heap<3, 32, 16>;
 type Node = Replicated<Sum, Space, 2, 8>;

@@ -3,16 +3,8 @@
 use super::support::*;
 use quorate::groups::{Message, Refusal, Request};
 use quorate::replicated::{self, Outcome};
-use quorate::{Hosted, Input, Instant, Machine, NodeId, Output};
+use quorate::{Hosted, Input, Instant, Machine, Output};
 use std::time::Duration;
-
-fn four(id: NodeId) -> quorate::groups::Settings<replicated::Settings<Space>> {
-    settings(id, 4)
-}
-
-fn add(number: u64) -> replicated::Request<Sum> {
-    replicated::Request::Command(Ask::Add(number))
-}
 
 #[test]
 fn each_group_has_a_state_of_its_own() {
@@ -204,7 +196,7 @@ fn outcomes_of_groups_are_told_apart() {
     cluster.pass(Duration::from_secs(2));
     let id = NODES[1];
     let tickets: Vec<_> = (0..4).map(|of| cluster.ask(id, of, add(10 + of))).collect();
-    cluster.pass(Duration::from_secs(1));
+    cluster.pass(SECOND);
     for (of, ticket) in (0..4).zip(tickets) {
         assert_eq!(ticket.0, group(of));
         let outcome = cluster.host(id).outcomes.remove(&ticket);

@@ -7,18 +7,12 @@ use quorate::replicated::{self, Outcome};
 use quorate::{Hosted, Machine, NodeId};
 use std::time::Duration;
 
-const SECOND: Duration = Duration::from_secs(1);
-
 fn home(of: u64) -> NodeId {
     NODES[of as usize % NODES.len()]
 }
 
 fn six(id: NodeId) -> Settings<replicated::Settings<Space>> {
     Settings { homes: (0..6).map(|of| (group(of), home(of))).collect(), ..settings(id, 6) }
-}
-
-fn add(number: u64) -> replicated::Request<Sum> {
-    replicated::Request::Command(Ask::Add(number))
 }
 
 fn assert_home(cluster: &Cluster) {

@@ -6,4 +6,6 @@ mod bytes;
 mod homes;
 mod resting;
 mod restoring;
+#[path = "../support/sum.rs"]
+mod sum;
 mod support;

@@ -7,16 +7,6 @@ use quorate::replicated::{self, Outcome};
 use quorate::{Batch, Hosted, Index, Input, Machine, NodeId, Position, Term};
 use std::time::Duration;
 
-const SECOND: Duration = Duration::from_secs(1);
-
-fn four(id: NodeId) -> Settings<replicated::Settings<Space>> {
-    settings(id, 4)
-}
-
-fn add(number: u64) -> replicated::Request<Sum> {
-    replicated::Request::Command(Ask::Add(number))
-}
-
 /// Leaders of the four groups.
 fn leaders(cluster: &Cluster) -> Vec<NodeId> {
     (0..4).map(|of| cluster.leader(of)).collect()

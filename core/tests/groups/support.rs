@@ -1,81 +1,24 @@
 //! Three nodes with some groups each, a network that a test has in its hand, and disks that never fail.
 
-use quorate::codec::{self, Full, Malformed, Sink};
+pub use crate::sum::{Ask, Sum};
+use quorate::codec;
 use quorate::groups::{Groups, InGroup, Message, Request, Settings};
 use quorate::raft::{self, Role, Status};
 use quorate::replicated::{self, Outcome};
 use quorate::space::Heap;
 use quorate::{
-    Answering, Application, Command, Done, Errand, Fault, GroupId, Hosted, Input, Instant, Machine, Moment,
-    NodeId, Output, Place, Receipt, Replicated, SnapshotId, Stored, Timestamp,
+    Answering, Done, Errand, Fault, GroupId, Hosted, Input, Instant, Machine, NodeId, Output, Place, Receipt,
+    Replicated, SnapshotId, Stored, Timestamp,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
-
-/// Adds numbers up, and may wait for a moment.
-#[derive(Debug, Default)]
-pub struct Sum {
-    pub total: u64,
-    alarm: Option<Timestamp>,
-    rung: Option<Timestamp>,
-}
-
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-pub enum Ask {
-    Add(u64),
-    Alarm(Duration),
-}
-impl Command for Ask {}
-
-impl Application for Sum {
-    type Command = Ask;
-    type Reply = u64;
-    type Query = ();
-    type Answer = u64;
-    type Notice = Timestamp;
-
-    fn tick(&mut self, now: Moment) {
-        if self.alarm.is_some_and(|alarm| alarm <= now.time) {
-            self.rung = self.alarm.take();
-        }
-    }
-
-    fn apply(&mut self, now: Moment, command: &Ask) -> u64 {
-        match command {
-            Ask::Add(number) => self.total += number,
-            Ask::Alarm(span) => self.alarm = Some(now.time.after(*span)),
-        }
-        self.total
-    }
-
-    fn notice(&mut self) -> Option<Timestamp> {
-        self.rung.take()
-    }
-
-    fn deadline(&self) -> Option<Timestamp> {
-        self.alarm
-    }
-
-    fn query(&self, _now: Timestamp, (): &()) -> u64 {
-        self.total
-    }
-
-    fn snapshot(&self, sink: &mut dyn Sink) -> Result<(), Full> {
-        codec::put(&(self.total, self.alarm), sink)
-    }
-
-    fn load(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
-        (self.total, self.alarm) = codec::take_all(bytes)?;
-        self.rung = None;
-        Ok(())
-    }
-}
 
 pub type Space = Heap<3, 32, 16>;
 pub type Member = Replicated<Sum, Space, 2, 8>;
 pub type Node = Groups<Member>;
 pub type Ticket = <Node as Machine>::Ticket;
 
+pub const SECOND: Duration = Duration::from_secs(1);
 pub const NODES: [NodeId; 3] = [NodeId::new(1), NodeId::new(2), NodeId::new(3)];
 
 pub fn group(number: u64) -> GroupId {
@@ -89,6 +32,14 @@ pub fn member(id: NodeId) -> replicated::Settings<Space> {
 
 pub fn settings(id: NodeId, groups: u64) -> Settings<replicated::Settings<Space>> {
     Settings::new((0..groups).map(|number| (group(number), member(id))))
+}
+
+pub fn four(id: NodeId) -> Settings<replicated::Settings<Space>> {
+    settings(id, 4)
+}
+
+pub fn add(number: u64) -> replicated::Request<Sum> {
+    replicated::Request::Command(Ask::Add(number))
 }
 
 /// A message on its way.
@@ -227,12 +178,12 @@ impl Cluster {
     /// Asks, and lets a second pass.
     pub fn done(&mut self, id: NodeId, of: u64, request: replicated::Request<Sum>) -> Outcome<Sum> {
         let ticket = self.ask(id, of, request);
-        self.pass(Duration::from_secs(1));
+        self.pass(SECOND);
         self.host(id).outcomes.remove(&ticket).expect("it ended")
     }
 
     pub fn add(&mut self, id: NodeId, of: u64, number: u64) -> u64 {
-        match self.done(id, of, replicated::Request::Command(Ask::Add(number))) {
+        match self.done(id, of, add(number)) {
             Outcome::Replied { reply, .. } => reply,
             other => panic!("{other:?}"),
         }

@@ -16,8 +16,14 @@ fn over(cluster: &mut Cluster, parts: &[u64]) -> (TxId, Vec<Letter>) {
     (tx, said)
 }
 
-fn all_of(letters: &[Letter], kind: Kind, to: u64) -> Vec<Letter> {
-    letters.iter().filter(|letter| letter.is(kind, to)).cloned().collect()
+fn all_of<'l>(letters: impl IntoIterator<Item = &'l Letter>, kind: Kind, to: u64) -> Vec<Letter> {
+    letters.into_iter().filter(|letter| letter.is(kind, to)).cloned().collect()
+}
+
+/// Node 2 is asked once more whether it can, and all that follows comes about.
+fn ask_again(cluster: &mut Cluster, said: &[Letter]) {
+    all_of(said, Kind::Prepare, 2).iter().for_each(|letter| cluster.deliver(letter));
+    cluster.settle();
 }
 
 fn assert_nothing_is_held(cluster: &mut Cluster) {
@@ -72,8 +78,7 @@ fn a_prepare_that_comes_after_all_is_over_has_no_effect() {
     let (tx, said) = over(&mut cluster, &[2, 3]);
     // This application remembers nothing of it.
     cluster.at(2).done.clear();
-    all_of(&said, Kind::Prepare, 2).iter().for_each(|letter| cluster.deliver(letter));
-    cluster.settle();
+    ask_again(&mut cluster, &said);
     cluster.pass(200);
     assert_eq!((cluster.at(2).asked.len(), cluster.at(2).done[&tx]), (2, (1, false)));
     assert_nothing_is_held(&mut cluster);
@@ -83,7 +88,7 @@ fn a_prepare_that_comes_after_all_is_over_has_no_effect() {
 fn a_prepare_that_comes_after_it_was_done_while_another_is_still_told_has_no_effect() {
     let mut cluster = Cluster::new(3);
     let tx = cluster.begin(1, &[2, 3]);
-    let prepare = all_of(&cluster.wire.iter().cloned().collect::<Vec<_>>(), Kind::Prepare, 2);
+    let prepare = all_of(&cluster.wire, Kind::Prepare, 2);
     cluster.settle_only(|letter| !letter.is(Kind::Decision, 3));
     assert_eq!(cluster.at(2).done.remove(&tx), Some((1, true)));
     cluster.deliver(&prepare[0]);
@@ -100,7 +105,7 @@ fn a_prepare_that_comes_after_it_was_done_waits_for_a_coordinator_that_is_down()
     for crashes in [false, true] {
         let mut cluster = Cluster::new(3);
         let tx = cluster.begin(1, &[2, 3]);
-        let prepare = all_of(&cluster.wire.iter().cloned().collect::<Vec<_>>(), Kind::Prepare, 2);
+        let prepare = all_of(&cluster.wire, Kind::Prepare, 2);
         cluster.settle_only(|letter| !letter.is(Kind::Decision, 3));
         cluster.crash(1);
         if crashes {
@@ -133,8 +138,7 @@ fn what_is_done_already_is_said_to_be_done_when_it_is_asked_for_again() {
     cluster.crash(2);
     cluster.at(2).disk.clear();
     cluster.start(2);
-    all_of(&said, Kind::Prepare, 2).iter().for_each(|letter| cluster.deliver(letter));
-    cluster.settle();
+    ask_again(&mut cluster, &said);
     assert_eq!((cluster.at(2).asked.len(), cluster.at(2).done[&tx]), (2, (1, true)));
 }
 
@@ -179,8 +183,7 @@ fn the_no_of_the_only_one_is_for_good() {
         }
         // It could now. But the coordinator's application was told that it was not done.
         cluster.at(2).manner = Manner::Promises;
-        all_of(&said, Kind::Prepare, 2).iter().for_each(|letter| cluster.deliver(letter));
-        cluster.settle();
+        ask_again(&mut cluster, &said);
         cluster.pass(200);
         assert_eq!(cluster.at(2).done.remove(&tx), Some((1, false)));
     }
@@ -197,8 +200,7 @@ fn the_only_one_that_read_does_nothing_later() {
     cluster.start(2);
     cluster.at(2).done.clear();
     cluster.at(2).manner = Manner::Promises;
-    all_of(&said, Kind::Prepare, 2).iter().for_each(|letter| cluster.deliver(letter));
-    cluster.settle();
+    ask_again(&mut cluster, &said);
     cluster.pass(200);
     assert_eq!(cluster.at(2).done[&tx], (1, false));
     assert_nothing_is_held(&mut cluster);
@@ -209,8 +211,7 @@ fn what_was_done_at_once_is_forgotten_when_the_coordinator_has_heard() {
     let mut cluster = Cluster::new(2);
     let (tx, said) = over(&mut cluster, &[2]);
     assert_eq!(cluster.places(2), (0, 1), "it may be asked again");
-    all_of(&said, Kind::Prepare, 2).iter().for_each(|letter| cluster.deliver(letter));
-    cluster.settle();
+    ask_again(&mut cluster, &said);
     assert_eq!((cluster.at(2).asked.len(), cluster.at(2).done[&tx]), (1, (1, true)));
     cluster.pass(200);
     assert_nothing_is_held(&mut cluster);
@@ -240,7 +241,7 @@ fn who_has_read_refuses_for_no_peer() {
     let mut cluster = Cluster::new(4);
     cluster.at(2).manner = Manner::Reads;
     let tx = cluster.begin(1, &[2, 3, 4]);
-    let prepare = all_of(&cluster.wire.iter().cloned().collect::<Vec<_>>(), Kind::Prepare, 2);
+    let prepare = all_of(&cluster.wire, Kind::Prepare, 2);
     // One of two that write has heard the decision, and has crashed with the coordinator.
     cluster.settle_only(|letter| !letter.is(Kind::Decision, 3));
     assert_eq!(cluster.at(4).done[&tx], (1, true));
@@ -686,8 +687,7 @@ fn the_only_one_that_was_told_to_let_go_does_not_do_it_when_it_is_asked_late() {
             cluster.start(2);
         }
         cluster.at(2).manner = Manner::Promises;
-        all_of(&said, Kind::Prepare, 2).iter().for_each(|letter| cluster.deliver(letter));
-        cluster.settle();
+        ask_again(&mut cluster, &said);
         cluster.pass(200);
         assert_eq!(cluster.at(2).done.remove(&tx), Some((1, false)));
     }
