@@ -108,7 +108,7 @@ impl Session {
     pub(crate) fn take(&mut self, request: &Request<'_>, scripts: &Scripts, placement: &Placement) -> Turn {
         match command::parse(request, scripts) {
             Ok(Action::Connection(Connection::Execute)) => Turn::Call(self.execute(placement)),
-            Ok(Action::Connection(what)) => self.connection(what),
+            Ok(Action::Connection(what)) => self.connection(what, placement),
             Ok(Action::Lock(_)) if self.transaction.is_some() => self.wrong(Value::error(NOT_INSIDE)),
             Ok(Action::Lock(command)) => Turn::Lock(command),
             Ok(action) => Turn::Call(self.act(action, placement)),
@@ -147,7 +147,7 @@ impl Session {
         Turn::Call(Call::Ready(error))
     }
 
-    fn connection(&mut self, what: Connection) -> Turn {
+    fn connection(&mut self, what: Connection, placement: &Placement) -> Turn {
         let inside = self.transaction.is_some();
         let value = match what {
             Connection::Begin if inside => Value::error("ERR MULTI calls can not be nested"),
@@ -172,6 +172,10 @@ impl Session {
                 refusal(Refused::TooManyKeys)
             }
             Connection::Watch(keys) => return Turn::Watch(keys),
+            // It comes too late for the transaction that it is in.
+            Connection::Unwatch if inside => {
+                return Turn::Call(self.act(Action::Reply(Value::OK), placement));
+            }
             Connection::Unwatch => {
                 self.watched.clear();
                 Value::OK
@@ -194,13 +198,15 @@ impl Session {
     }
 
     fn execute(&mut self, placement: &Placement) -> Call {
+        let Some(draft) = self.transaction.take() else {
+            return Call::Ready(Value::error("ERR EXEC without MULTI"));
+        };
         let watched = std::mem::take(&mut self.watched);
-        match self.transaction.take() {
-            None => Call::Ready(Value::error("ERR EXEC without MULTI")),
-            Some(Draft { broken: true, .. }) => {
+        match draft {
+            Draft { broken: true, .. } => {
                 Call::Ready(Value::error("EXECABORT Transaction discarded because of previous errors."))
             }
-            Some(Draft { steps, queue, .. }) => {
+            Draft { steps, queue, .. } => {
                 let command = Command::Transaction(Transaction { watched, steps });
                 carried_out(command, Form::Queue(queue), placement)
             }

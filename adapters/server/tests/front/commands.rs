@@ -159,6 +159,18 @@ async fn transactions_take_effect_together_or_not_at_all() {
 }
 
 #[tokio::test]
+async fn what_is_watched_is_watched_until_a_transaction_ends() {
+    let (served, _, mut client) = single().await;
+    let mut other = Client::connect(&served).await;
+    client.converse(&[("WATCH k", "OK"), ("EXEC", "ERR EXEC without MULTI"), ("MULTI", "OK")]).await;
+    other.converse(&[("SET k 1", "OK")]).await;
+    client.converse(&[("UNWATCH", "QUEUED"), ("SET k 9", "QUEUED"), ("EXEC", "nil")]).await;
+    client
+        .converse(&[("MULTI", "OK"), ("UNWATCH", "QUEUED"), ("INCR k", "QUEUED"), ("EXEC", "[OK 2]")])
+        .await;
+}
+
+#[tokio::test]
 async fn what_is_wrong_in_a_transaction_aborts_it() {
     let (_served, _, mut client) = single().await;
     let aborted = "EXECABORT Transaction discarded because of previous errors.";
