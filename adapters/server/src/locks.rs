@@ -107,23 +107,64 @@ pub(crate) struct Locks<'f, S> {
 }
 
 impl<S: Store> Locks<'_, S> {
-    /// Opens a session, or renews the one that `client` opened before.
+    /// Opens a session, or renews the one that `client` opened before, for this long from now on.
     pub(crate) async fn open(&self, client: u64, ttl: Ttl) -> Result<Opened, Unavailable> {
         let home = self.placement.group(&client.to_be_bytes());
         match self.store.lock(home, Command::Open { client, ttl }).await? {
             Reply::Opened { session: id } => {
                 let session = Session { home, id };
                 // It may have been open before, with branches.
-                match self.renew_all(session, self.notes(session).await?).await? {
-                    Reply::Renewed => Ok(Opened::Session(session)),
-                    // What is left of the session that it was has ended by now: this opens another.
-                    _ => match self.store.lock(home, Command::Open { client, ttl }).await? {
-                        Reply::Opened { session: id } => Ok(Opened::Session(Session { home, id })),
-                        reply => Ok(Opened::Full(limit(reply))),
-                    },
+                if self.reopen_all(session, ttl).await? {
+                    return Ok(Opened::Session(session));
+                }
+                // What is left of the session that it was has ended by now: this opens another.
+                match self.store.lock(home, Command::Open { client, ttl }).await? {
+                    Reply::Opened { session: id } => Ok(Opened::Session(Session { home, id })),
+                    reply => Ok(Opened::Full(limit(reply))),
                 }
             }
             reply => Ok(Opened::Full(limit(reply))),
+        }
+    }
+
+    /// Has all branches last as long as their session does from now on. If one has ended, all end.
+    async fn reopen_all(&self, session: Session, ttl: Ttl) -> Result<bool, Unavailable> {
+        let branches = self.notes(session).await?;
+        let reopened = branches.into_iter().map(|(group, branch)| self.reopen(session, group, branch, ttl));
+        let all = try_join_all(reopened).await?.into_iter().all(|is_open| is_open);
+        if !all {
+            self.end(session).await?;
+        }
+        Ok(all)
+    }
+
+    /// Has a branch last this long from now on, if it has not ended.
+    async fn reopen(
+        &self,
+        session: Session,
+        group: GroupId,
+        branch: SessionId,
+        ttl: Ttl,
+    ) -> Result<bool, Unavailable> {
+        match self.store.lock(group, Command::Open { client: self.branch_client(session), ttl }).await? {
+            Reply::Opened { session: id } if id == branch => Ok(true),
+            Reply::Opened { session: another } => {
+                self.store.lock(group, Command::Close { session: another }).await?;
+                Ok(false)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// The number under which the branches of a session are opened: who asks twice, or asks two nodes, gets the same.
+    fn branch_client(&self, session: Session) -> u64 {
+        BRANCH | session.number(self.placement)
+    }
+
+    async fn ttl(&self, session: Session) -> Result<Option<Ttl>, Unavailable> {
+        match self.store.look(session.home, Query::Session { session: session.id }).await? {
+            Answer::Session(Some(lease)) => Ok(Some(Ttl::new(lease.ttl).unwrap_or(Ttl::MAX))),
+            _ => Ok(None),
         }
     }
 
@@ -229,14 +270,8 @@ impl<S: Store> Locks<'_, S> {
         if let Some(branch) = self.branch(session, group).await? {
             return Ok(Entered::Branch(branch));
         }
-        let Answer::Session(Some(lease)) =
-            self.store.look(session.home, Query::Session { session: session.id }).await?
-        else {
-            return Ok(Entered::Expired);
-        };
-        // Under a number of its own: who asks twice, or asks two nodes, gets the same branch.
-        let client = BRANCH | session.number(self.placement);
-        let ttl = Ttl::new(lease.ttl).unwrap_or(Ttl::MAX);
+        let Some(ttl) = self.ttl(session).await? else { return Ok(Entered::Expired) };
+        let client = self.branch_client(session);
         let branch = match self.store.lock(group, Command::Open { client, ttl }).await? {
             Reply::Opened { session } => session,
             reply => return Ok(Entered::Full(limit(reply))),
@@ -252,14 +287,13 @@ impl<S: Store> Locks<'_, S> {
             self.store.lock(group, Command::Close { session: branch }).await?;
             return Ok(refused);
         }
-        // What was renewed meanwhile did not know of the branch.
-        match self.store.lock(group, Command::Renew { session: branch }).await? {
-            Reply::Renewed => {
-                self.branches.remember(session, group, branch);
-                Ok(Entered::Branch(branch))
-            }
-            _ => Ok(Entered::Expired),
+        // Who renewed the session meanwhile, or had it last longer, did not know of the branch.
+        let Some(ttl) = self.ttl(session).await? else { return Ok(Entered::Expired) };
+        if !self.reopen(session, group, branch, ttl).await? {
+            return Ok(Entered::Expired);
         }
+        self.branches.remember(session, group, branch);
+        Ok(Entered::Branch(branch))
     }
 
     /// The branches of a session; none, if it has ended.

@@ -224,6 +224,27 @@ async fn a_session_holds_locks_of_all_groups_through_any_node_and_loses_them_tog
 }
 
 #[tokio::test]
+async fn a_session_that_is_opened_again_lasts_as_long_as_it_was_told_last_in_all_groups() {
+    let (served, store, _) = four().await;
+    let (mut ann, session) = open(&served, 7, 1_000).await;
+    for name in names("x") {
+        ann.ask(&format!("LOCK.ACQUIRE {session} {name} 0")).await;
+    }
+    ann.converse(&[("LOCK.OPEN 7 60000", &session)]).await;
+    store.pass(Duration::from_secs(50));
+    ann.converse(&[(&format!("LOCK.RENEW {session}"), "OK"), ("LOCK.OPEN 7 1000", &session)]).await;
+    store.pass(Duration::from_secs(62));
+    // It is another one, of which nothing is held.
+    let another = ann.ask("LOCK.OPEN 7 1000").await;
+    assert_ne!(another, session);
+    let (mut bob, other) = open(&served, 8, 1_000).await;
+    for name in names("x") {
+        let token = bob.ask(&format!("LOCK.ACQUIRE {other} {name} 0")).await;
+        assert!(token.parse::<u64>().is_ok(), "{token}");
+    }
+}
+
+#[tokio::test]
 async fn a_session_that_is_closed_leaves_nothing_in_any_group() {
     let store = Arc::new(Single::of(GROUPS));
     let (one, two) = (serve(Arc::clone(&store), 100).await, serve(Arc::clone(&store), 100).await);
@@ -345,22 +366,31 @@ impl<F: Future<Output = ()> + Send + 'static> Store for Noting<F> {
 
 #[tokio::test]
 async fn a_lock_lasts_as_long_as_a_renewal_that_was_sent_while_its_branch_was_opened() {
+    lasts_as_told_meanwhile("LOCK.RENEW SESSION", "OK", 9).await;
+    lasts_as_told_meanwhile("LOCK.OPEN 7 100000", "SESSION", 99).await;
+}
+
+/// What is told while a branch is opened counts for the lock, for so many seconds.
+async fn lasts_as_told_meanwhile(told: &str, reply: &str, seconds: u64) {
     let store = Arc::new(Single::of(GROUPS));
     let two = serve(Arc::clone(&store), 100).await;
     let (mut bob, other) = open(&two, 8, 1_000_000).await;
     for name in names("x") {
         let (mut ann, session) = open(&two, 7, 10_000).await;
-        let (single, renewal) = (Arc::clone(&store), format!("LOCK.RENEW {session}"));
+        let [told, reply] = [told, reply].map(|words| words.replace("SESSION", &session));
+        let single = Arc::clone(&store);
         let mut renewing = Client::connect(&two).await;
         let before = async move {
             single.pass(Duration::from_secs(6));
-            renewing.converse(&[(&renewal, "OK")]).await;
+            renewing.converse(&[(&told, &reply)]).await;
         };
-        let noting = Noting { store: Arc::clone(&store), before: Mutex::new(Some(before)) };
-        let one = serve(Arc::new(noting), 100).await;
+        let noting = Arc::new(Noting { store: Arc::clone(&store), before: Mutex::new(Some(before)) });
+        let one = serve(Arc::clone(&noting), 100).await;
         let token = Client::connect(&one).await.ask(&format!("LOCK.ACQUIRE {session} {name} 0")).await;
         assert!(token.parse::<u64>().is_ok(), "{token}");
-        store.pass(Duration::from_secs(9));
+        // At home there is no branch, so nothing was told.
+        let told = noting.before.lock().expect("no test panicked here").is_none();
+        store.pass(Duration::from_secs(if told { seconds } else { 9 }));
         bob.converse(&[(&format!("LOCK.ACQUIRE {other} {name} 0"), "nil")]).await;
         ann.converse(&[(&format!("LOCK.CLOSE {session}"), "OK")]).await;
     }
