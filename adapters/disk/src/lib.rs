@@ -42,6 +42,7 @@ mod tests;
 
 pub use error::Error;
 pub use log::Log;
+pub use names::holds_log;
 pub use options::{Identity, Options, SnapshotId};
 pub use records::Records;
 pub use recovery::Recovered;

@@ -1,5 +1,8 @@
 //! The names of the files in a log's directory.
 
+use std::io;
+use std::path::Path;
+
 use crate::options::SnapshotId;
 
 pub(crate) const MARK: &str = "mark";
@@ -44,6 +47,21 @@ impl Name {
         };
         parsed.unwrap_or(Self::Other)
     }
+}
+
+/// Whether there is anything of a log in a directory, be it one that was only begun. What others have put there does not
+/// count.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn holds_log(directory: &Path) -> io::Result<bool> {
+    for entry in std::fs::read_dir(directory)? {
+        let name = entry?.file_name();
+        if name.to_str().is_some_and(|name| Name::parse(name) != Name::Other) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 pub(crate) fn segment(number: u64) -> String {

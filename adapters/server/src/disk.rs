@@ -1,8 +1,9 @@
 //! Where a node keeps its records and snapshots.
 
+use crate::placement;
 use crate::replica::WINDOW_BYTES;
 use quorate::{ClusterId, NodeId};
-use quorate_disk::Options;
+use quorate_disk::{Options, holds_log};
 use quorate_tokio::{DiskStorage, StorageError};
 use std::fmt;
 use std::fs::{self, File};
@@ -41,7 +42,8 @@ impl fmt::Display for DiskError {
                  cluster; start with --groups {kept}, or with other data"
             ),
             Self::NoGroups => f.write_str(
-                "the data do not say how many groups the cluster has: they are damaged, or of an earlier version",
+                "the data do not say how many groups the cluster has: they are damaged, or of an earlier version, which \
+                 alone can use them; nothing was changed; start with other data",
             ),
             Self::Files(error) => write!(f, "the data cannot be used: {error}"),
             Self::Storage(error) => error.fmt(f),
@@ -84,18 +86,15 @@ fn check_groups(directory: &Path, groups: u64) -> Result<(), DiskError> {
     match fs::read_to_string(&file) {
         Ok(kept) => match kept.trim().parse() {
             Ok(kept) if kept == groups => Ok(()),
-            Ok(kept) => Err(DiskError::Groups { kept, asked: groups }),
-            Err(_) => Err(DiskError::NoGroups),
+            Ok(kept @ 1..=placement::GROUPS) => Err(DiskError::Groups { kept, asked: groups }),
+            Ok(_) | Err(_) => Err(DiskError::NoGroups),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             fs::create_dir_all(directory)?;
-            let (mut is_new, draft) = (true, directory.join("groups.new"));
-            for entry in fs::read_dir(directory)? {
-                is_new &= entry?.path() == draft;
-            }
-            if !is_new {
+            if holds_log(directory)? {
                 return Err(DiskError::NoGroups);
             }
+            let draft = directory.join("groups.new");
             let mut written = File::create(&draft)?;
             writeln!(written, "{groups}")?;
             written.sync_all()?;
@@ -118,17 +117,21 @@ mod tests {
         check_groups(&directory, 4).expect("new");
         check_groups(&directory, 4).expect("the same");
         assert!(matches!(check_groups(&directory, 5), Err(DiskError::Groups { kept: 4, asked: 5 })));
-        fs::write(directory.join(GROUPS), "").expect("it is there");
-        assert!(matches!(check_groups(&directory, 4), Err(DiskError::NoGroups)));
+        for damaged in ["", "0", "65"] {
+            fs::write(directory.join(GROUPS), damaged).expect("it is there");
+            assert!(matches!(check_groups(&directory, 4), Err(DiskError::NoGroups)));
+        }
     }
 
     #[test]
     fn data_that_do_not_say_their_groups_are_not_used_and_half_a_start_is_no_start() {
         let data = TempDir::new().expect("a directory");
         fs::write(data.path().join("groups.new"), "").expect("it is there");
+        // As in the root of a file system.
+        fs::create_dir(data.path().join("lost+found")).expect("it is there");
         check_groups(data.path(), 4).expect("new");
         fs::remove_file(data.path().join(GROUPS)).expect("it is there");
-        fs::write(data.path().join("0001.log"), "").expect("it is there");
+        fs::write(data.path().join("mark"), "").expect("it is there");
         assert!(matches!(check_groups(data.path(), 4), Err(DiskError::NoGroups)));
     }
 }
