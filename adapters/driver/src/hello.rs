@@ -198,7 +198,11 @@ impl fmt::Display for Mismatch {
                 )
             }
             Self::Cluster { theirs, ours } => {
-                write!(f, "the other end is of cluster {theirs}, not of {ours}: check the addresses")
+                write!(
+                    f,
+                    "the other end is of cluster {theirs}, not of {ours}: check the addresses, and that both are started \
+                     with the same settings"
+                )
             }
             Self::Reached { reached, wanted } => {
                 write!(f, "the address of node {wanted} leads to node {reached}: check the address book")

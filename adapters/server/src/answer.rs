@@ -7,7 +7,7 @@ use crate::locks::{Opened, Session};
 use crate::resp::Value;
 use crate::session::{Apart, Form, Queued};
 use crate::store::{Forced, InDoubt, Settled, Store, Unavailable};
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use quorate::keyspace::{Answer, Objection, Part, Query, Refused, Reply, Stats};
 use quorate::raft::{Role, Status};
 use quorate::{GroupId, NodeId, TxId};
@@ -174,14 +174,25 @@ fn in_doubt(transactions: Vec<InDoubt>) -> Value {
     Value::Array(transactions.into_iter().map(shown).collect())
 }
 
-/// Settles a transaction wherever this node knows it to be in doubt; in how many groups.
+/// Settles a transaction wherever this node knows it to be in doubt; in how many groups. One that has no quorum keeps none
+/// of the others from it.
 async fn force<S: Store>(front: &Front<S>, tx: TxId, commit: bool) -> Result<Value, Unavailable> {
-    let mut settled = 0;
-    for one in front.store.in_doubt().await?.into_iter().filter(|one| one.tx == tx) {
+    let in_doubt = front.store.in_doubt().await?;
+    let forced = in_doubt.into_iter().filter(|one| one.tx == tx).map(async |one| {
         tracing::warn!(%tx, group = %one.group, commit, "a transaction is settled by force");
-        settled += u64::from(front.store.force(one.group, tx, commit).await? == Forced::Settled);
+        (one.group, front.store.force(one.group, tx, commit).await)
+    });
+    let (mut settled, mut not) = (0, Vec::new());
+    for (group, forced) in join_all(forced).await {
+        match forced {
+            Ok(Forced::Settled) => settled += 1,
+            Ok(Forced::Unknown) => (),
+            Err(unavailable) => not.push((group, unavailable)),
+        }
     }
-    Ok(integer(settled))
+    let Some((_, unavailable)) = not.first() else { return Ok(integer(settled)) };
+    let groups = not.iter().map(|(group, _)| group.get().to_string()).collect::<Vec<_>>().join(", ");
+    Ok(Value::error(format!("{unavailable}: so it is in group {groups}; it is settled in {settled}")))
 }
 
 async fn members<S: Store>(front: &Front<S>) -> Value {

@@ -45,10 +45,15 @@ impl Client {
     }
 }
 
-/// Asks a node for something.
+/// Asks a node for something that it knows.
 pub(crate) async fn ask(address: &str, request: &[&str]) -> Result<OwnedFrame> {
+    ask_within(PATIENCE, address, request).await
+}
+
+/// Asks a node for something that takes it as long as that.
+pub(crate) async fn ask_within(time: Duration, address: &str, request: &[&str]) -> Result<OwnedFrame> {
     let mut client = Client::connect(address).await?;
-    match within(PATIENCE, client.ask(request)).await? {
+    match within(time, client.ask(request)).await? {
         OwnedFrame::Error(error) => Err(Error::other(error)),
         frame => Ok(frame),
     }

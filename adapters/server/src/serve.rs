@@ -28,7 +28,7 @@ pub(crate) async fn run(arguments: Serve) -> Result<(), Failure> {
     let (stop, stopped) = watch::channel(false);
     let front = Front::new(Arc::clone(&replica), members).with_connections(connections);
     let front = tokio::spawn(front.serve(clients, stopped));
-    println!("quorate: node {} serves clients on {listen}", id.get());
+    println!("quorate: node {} of {groups} groups serves clients on {listen}", id.get());
 
     let reason = tokio::select! {
         asked = stop::asked() => asked.map(|()| None)?,

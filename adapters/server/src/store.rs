@@ -138,7 +138,10 @@ impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Busy => "TRYAGAIN too many commands in flight on this node; nothing was done",
-            Self::Aborted => "TRYAGAIN the transaction did not get all its keys in time; nothing was done",
+            Self::Aborted => {
+                "TRYAGAIN the transaction did not get all its keys in time: others have them, or a group has no quorum; \
+                 nothing was done"
+            },
             Self::Unconfirmed => {
                 "CLUSTERDOWN no quorum confirmed it in time; the outcome is unknown, a write may still take effect"
             }

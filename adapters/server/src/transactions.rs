@@ -1,7 +1,7 @@
 //! `quorate transactions`: what is in doubt, and how it is settled by hand.
 
 use crate::arguments::{Decision, Force, Output, Status, Transactions};
-use crate::client::{ask, field, items, members, number, text};
+use crate::client::{ask, ask_within, field, items, members, number, text};
 use futures_util::future::join_all;
 use redis_protocol::resp2::types::OwnedFrame;
 use serde::Serialize;
@@ -11,6 +11,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 type Failure = Box<dyn Error + Send + Sync>;
+
+/// How long a node may take to settle a transaction, or to find that there is no quorum for it.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 const SOME: u8 = 3;
 const NOT_IN_DOUBT: u8 = 4;
@@ -115,13 +118,15 @@ async fn force(transaction: &str, outcome: Decision, connect: &str) -> Result<Ex
         "quorate: settling {transaction} by force; should its coordinator or another group have decided otherwise, it \
          takes effect in part"
     );
-    match number(&ask(connect, &["QUORATE.FORCE", transaction, outcome]).await?) {
+    let settled = ask_within(PATIENCE, connect, &["QUORATE.FORCE", transaction, outcome]).await;
+    let settled = settled.map_err(|error| format!("{connect}: {error}; see `quorate transactions`"))?;
+    match number(&settled) {
         Some(0) => {
             eprintln!("quorate: {transaction} is not in doubt as far as {connect} knows; nothing was done");
             Ok(ExitCode::from(NOT_IN_DOUBT))
         }
         Some(groups) => {
-            println!("{transaction}: {outcome} in {groups} groups");
+            println!("{transaction}: {outcome} in {groups} group{}", if groups == 1 { "" } else { "s" });
             Ok(ExitCode::SUCCESS)
         }
         None => Err(format!("{connect}: not a node of quorate").into()),

@@ -137,6 +137,46 @@ fn three_processes_go_on_without_their_leader_and_take_it_back() {
 }
 
 #[test]
+fn nodes_that_do_not_agree_on_how_many_groups_there_are_say_so() {
+    let data = TempDir::new().expect("a directory");
+    let (peers, clients): (Vec<_>, Vec<_>) = (0..2).map(|_| (address(), address())).unzip();
+    let cluster = format!("1={},2={}", peers[0], peers[1]);
+    let directories = ["one", "two"].map(|name| data.path().join(name));
+    let mut other = serve("2", &cluster, &clients[1], &directories[1]);
+    other.extend(["--groups", "5"]);
+    let (mut one, _two) =
+        (Running::start(&serve("1", &cluster, &clients[0], &directories[0])), Running::start(&other));
+    let mut said = BufReader::new(one.0.stderr.take().expect("piped")).lines();
+    let refused = said.find(|line| line.as_ref().is_ok_and(|line| line.contains("of cluster")));
+    let refused = refused.expect("it was refused").expect("text");
+    assert!(refused.contains("that both are started with the same settings"), "{refused}");
+}
+
+#[test]
+fn settling_by_force_has_the_time_that_it_takes_and_says_where_it_did_not_work() {
+    for (answer, code, says) in [
+        (":2\r\n", 0, "n1.17: commit in 2 groups"),
+        (":1\r\n", 0, "n1.17: commit in 1 group\n"),
+        ("-CLUSTERDOWN so it is\r\n", 1, "CLUSTERDOWN so it is; see `quorate transactions`"),
+    ] {
+        let node = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = node.local_addr().expect("an address").to_string();
+        let node = std::thread::spawn(move || {
+            let (mut client, _) = node.accept().expect("it connects");
+            assert!(client.read(&mut [0; 1024]).expect("it asks") > 0);
+            // Longer than for what a node knows.
+            std::thread::sleep(Duration::from_secs(3));
+            client.write_all(answer.as_bytes()).expect("it listens");
+        });
+        let force = run(&["transactions", "force", "n1.17", "commit", "--connect", &address]);
+        node.join().expect("it answers");
+        let said = String::from_utf8([force.stdout, force.stderr].concat()).expect("text");
+        assert_eq!(force.status.code(), Some(code), "{said}");
+        assert!(said.contains(says), "{said}");
+    }
+}
+
+#[test]
 fn a_development_cluster_shows_its_status_and_stops_when_told() {
     let data = TempDir::new().expect("a directory");
     let (address, data) = (address(), data.path().to_str().expect("a plain name"));

@@ -179,16 +179,26 @@ impl Store for Slow {
         Err(Unavailable::Stopped)
     }
 
-    /// One that two groups have promised, of which one is settled.
+    /// One that two groups have promised, of which one is settled; and another one, in two groups more.
     async fn in_doubt(&self) -> Result<Vec<InDoubt>, Unavailable> {
-        let tx = TxId { coordinator: NodeId::new(2), number: 17 };
         let (age, home, since) = (Age::new(40), GroupId::new(1), Duration::from_millis(1500));
-        let promised = |group, forced| InDoubt { tx, age, group: GroupId::new(group), home, since, forced };
-        Ok(vec![promised(1, None), promised(3, Some(false))])
+        let promised = |number, group, forced| {
+            let (tx, group) = (TxId { coordinator: NodeId::new(2), number }, GroupId::new(group));
+            InDoubt { tx, age, group, home, since, forced }
+        };
+        Ok(vec![
+            promised(17, 1, None),
+            promised(17, 3, Some(false)),
+            promised(18, 0, None),
+            promised(18, 1, None),
+        ])
     }
 
     async fn force(&self, group: GroupId, tx: TxId, commit: bool) -> Result<Forced, Unavailable> {
         self.ask(format!("force {tx} in {group}: {commit}"));
+        if group == GroupId::new(0) {
+            return Err(Unavailable::Unconfirmed);
+        }
         Ok(if group == GroupId::new(1) { Forced::Settled } else { Forced::Unknown })
     }
 }
@@ -292,31 +302,51 @@ async fn what_is_in_doubt_is_told_and_settled_where_it_is() {
     let store = Slow::new(100, Ok(()));
     let served = serve(Arc::clone(&store), 100).await;
     let mut client = Client::connect(&served).await;
-    let promised = |group, state| {
+    let promised = |number, group, state| {
         format!(
-            "[\"transaction\" \"n2.17\" \"group\" {group} \"age\" 40 \"home\" 1 \"since-ms\" 1500 \"state\" {state:?}]"
+            "[\"transaction\" \"n2.{number}\" \"group\" {group} \"age\" 40 \"home\" 1 \"since-ms\" 1500 \"state\" {state:?}]"
         )
     };
+    let all = [
+        promised(17, 1, "promised"),
+        promised(17, 3, "forced to abort"),
+        promised(18, 0, "promised"),
+        promised(18, 1, "promised"),
+    ];
     client
         .converse(&[
-            (
-                "QUORATE.TRANSACTIONS",
-                &format!("[{} {}]", promised(1, "promised"), promised(3, "forced to abort")),
-            ),
+            ("QUORATE.TRANSACTIONS", &format!("[{}]", all.join(" "))),
             ("QUORATE.FORCE n2.17 COMMIT", "1"),
             ("QUORATE.FORCE n2.16 abort", "0"),
             ("QUORATE.FORCE n2.17 maybe", "ERR a transaction is settled by 'commit' or by 'abort'"),
             ("QUORATE.FORCE 17 abort", "ERR '17' is not of the form n1.17"),
+            (
+                "QUORATE.FORCE n2.18 commit",
+                "CLUSTERDOWN no quorum confirmed it in time; the outcome is unknown, a write may still take effect: so \
+                 it is in group 0; it is settled in 1",
+            ),
         ])
         .await;
-    assert_eq!(store.asked(), ["force n2.17 in g1: true", "force n2.17 in g3: true"]);
+    assert_eq!(
+        store.asked(),
+        [
+            "force n2.17 in g1: true",
+            "force n2.17 in g3: true",
+            "force n2.18 in g0: true",
+            "force n2.18 in g1: true",
+        ]
+    );
 }
 
 #[tokio::test]
 async fn an_unknown_outcome_is_told_as_such() {
     for (unavailable, error) in [
         (Unavailable::Busy, "TRYAGAIN too many commands in flight on this node; nothing was done"),
-        (Unavailable::Aborted, "TRYAGAIN the transaction did not get all its keys in time; nothing was done"),
+        (
+            Unavailable::Aborted,
+            "TRYAGAIN the transaction did not get all its keys in time: others have them, or a group has no quorum; \
+             nothing was done",
+        ),
         (
             Unavailable::Unconfirmed,
             "CLUSTERDOWN no quorum confirmed it in time; the outcome is unknown, a write may still take effect",
