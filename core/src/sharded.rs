@@ -9,13 +9,14 @@
 //! serializable, transactions and single commands alike. One that was taken up ends, in what it gained, in the objection of a
 //! group, or in a failure that says what is known. Whoever dies meanwhile, all groups end it alike, once each has a quorum.
 //!
-//! **How.** The node that is asked conducts. It has a promise made durable in each group ([`Command::Prepare`]), which locks
-//! the keys (strict two-phase locking, wound-wait by age; see [`locks`](crate::locks)). When all have promised, the decision is
-//! an entry in the log of one of them, its home ([`Command::Decide`]): that entry is the moment at which the transaction
-//! takes effect, and the answer. Then the others are told ([`Command::Finish`]), and when all have heard, the home forgets.
+//! **How.** The node that is asked conducts. It has a promise made durable in each group but one ([`Command::Prepare`]), which
+//! locks the keys (strict two-phase locking, wound-wait by age; see [`locks`](crate::locks)). When all have promised, the
+//! decision is an entry in the log of the last one, its home ([`Command::Commit`], or a promise there and
+//! [`Command::Decide`], if somebody has its keys): that entry is the moment at which the transaction takes effect, and the
+//! answer. Then the others are told ([`Command::Finish`]), and when all have heard, the home forgets.
 //!
 //! ```text
-//!            all promised           committed at home         all finished
+//!         all others promised       committed at home         all finished
 //!  Preparing ------------> Deciding -----------------> Ending ------------> (home forgets)
 //!     | an objection, too late, or wounded      | too late at home
 //!     +-----------------------------------------+--> Ending: given up, no record of it

@@ -64,6 +64,22 @@ pub enum Command<C, W> {
         /// Whether to do it.
         commit: bool,
     },
+    /// At home, when all others have promised: does its part and decides that all is done, in one, if nobody has its keys and
+    /// it is not too late. If somebody has, it is a [`Prepare`](Self::Prepare).
+    Commit {
+        /// The transaction.
+        tx: TxId,
+        /// How old it is.
+        age: Age,
+        /// This group.
+        home: GroupId,
+        /// No later than this.
+        until: Timestamp,
+        /// What to do.
+        work: W,
+        /// All groups that take part; none if nobody has to be told, since nothing is changed.
+        groups: Vec<GroupId>,
+    },
 }
 
 impl<C: Weighed, W: Weighed> Weighed for Command<C, W> {
@@ -74,6 +90,7 @@ impl<C: Weighed, W: Weighed> Weighed for Command<C, W> {
             Self::Look(keys) => keys.iter().map(|key| key.len() + 4).sum(),
             Self::Prepare { work, .. } => NAME + 30 + work.weight(),
             Self::Decide { groups, .. } => return weight_of_decide(groups.len()),
+            Self::Commit { work, groups, .. } => return weight_of_commit(groups.len()) + work.weight(),
             Self::Turn { .. } | Self::Finish { .. } | Self::Resolve { .. } | Self::Force { .. } => NAME + 10,
             Self::Forget(all) => return weight_of_forget(all.len()),
         }
@@ -86,6 +103,11 @@ const NAME: usize = 20;
 /// What the decision about so many groups weighs.
 pub(super) const fn weight_of_decide(groups: usize) -> usize {
     11 + NAME + 10 * groups
+}
+
+/// What it weighs to decide about so many groups and do a part, without the part.
+pub(super) const fn weight_of_commit(groups: usize) -> usize {
+    30 + weight_of_decide(groups)
 }
 
 /// What it weighs that so many are forgotten.

@@ -1,6 +1,6 @@
 //! Conducting: what a node does over several entries so that each transaction ends, its own and those of nodes that are gone.
 
-use super::command::{Answer, Command, Notice, Query, Reply, weight_of_decide};
+use super::command::{Answer, Command, Notice, Query, Reply, weight_of_commit};
 use super::shard::{NoticeOf, ReplyOf};
 use super::task::{Name, Part, Span, Stage, Step, Task, What};
 use super::{
@@ -59,16 +59,11 @@ where
         };
         let unfit = |(group, work): &(GroupId, A::Work)| {
             let Some(machine) = self.groups.get(*group) else { return Some(Reason::NotHosted(*group)) };
-            let limit = machine.limit().saturating_sub(64);
-            (crate::Command::weight(work) > limit).then_some(Reason::TooLarge { limit })
+            // Any of them may be the one that it is decided with.
+            let (limit, more) = (machine.limit(), weight_of_commit(parts.len()));
+            let limit_of_work = limit.saturating_sub(more);
+            (crate::Command::weight(work) + more > limit).then_some(Reason::TooLarge { limit: limit_of_work })
         };
-        // The decision has to fit too.
-        let home = self.home(parts).and_then(|group| self.groups.get(group));
-        if let Some(limit) =
-            home.map(replicated::Replicated::limit).filter(|limit| weight_of_decide(parts.len()) > *limit)
-        {
-            return Some(Reason::TooLarge { limit });
-        }
         let unfit = parts.iter().enumerate().find_map(twice).or_else(|| parts.iter().find_map(unfit));
         unfit.or((parts.len() > 1 && self.conducted >= CONDUCTED).then_some(Reason::Busy))
     }
@@ -99,11 +94,13 @@ where
         let parts: Vec<_> = parts.collect();
         let count = parts.len();
         let (until, stage) = (until.after(LIMIT + SLACK), Stage::Preparing);
-        let span = Span { ticket: Some(ticket), tx, age, home, until, parts, stage };
+        let span = Span { ticket: Some(ticket), tx, age, home, until, parts, stage, is_wounded: false };
+        let own = span.own_at();
         let task = self.task(What::Span(span), begun);
         self.conducted += 1;
         self.name(task, (None, tx));
-        (0..count).for_each(|part| self.take(task, Step::Prepare(part)));
+        // The home is the last: it need not promise what it decides.
+        (0..count).filter(|&part| part != own).for_each(|part| self.take(task, Step::Prepare(part)));
     }
 
     pub(super) fn task(&mut self, what: What<A>, begun: Instant) -> u64 {
@@ -154,9 +151,13 @@ where
 
     /// Notes whether a part is being asked for its promise.
     pub(super) fn set_asked(&mut self, task: u64, step: Step, is_asked: bool) {
-        if let Step::Prepare(at) = step
-            && let Some(part) = self.span(task).and_then(|span| span.parts.get_mut(at))
-        {
+        let Some(span) = self.span(task) else { return };
+        let part = match step {
+            Step::Prepare(at) => span.parts.get_mut(at),
+            Step::Commit => span.own(),
+            _ => None,
+        };
+        if let Some(part) = part {
             part.is_asked = is_asked;
         }
     }
@@ -180,10 +181,13 @@ where
                 let work = part.work.clone();
                 (part.group, Commanded(Command::Prepare { tx, age, home, until, work }))
             }
+            (What::Span(span), Step::Commit) if span.stage == Stage::Deciding => {
+                let &Span { tx, age, home, until, .. } = span;
+                let (work, groups) = (span.parts.get(span.own_at())?.work.clone(), span.groups());
+                (home, Commanded(Command::Commit { tx, age, home, until, work, groups }))
+            }
             (What::Span(span), Step::Decide) if span.stage == Stage::Deciding => {
-                // Who only looks has nothing that would have to be done.
-                let all = span.parts.iter().filter(|_| span.writes());
-                let groups = all.map(|part| part.group).collect();
+                let groups = span.groups();
                 (span.home, Commanded(Command::Decide { tx: span.tx, groups, until: span.until }))
             }
             (What::Span(span), Step::Finish(group)) => {
@@ -321,6 +325,7 @@ where
                 }
             }
             (What::Span(_), Step::Prepare(part)) => self.on_prepared(task, part, reply),
+            (What::Span(_), Step::Commit) => self.on_committed(task, reply),
             (What::Span(_), Step::Decide) => self.on_decided(task, &reply),
             (What::Span(span), Step::Finish(group)) => {
                 span.parts
@@ -368,13 +373,18 @@ where
         }
     }
 
-    /// No quorum confirmed a step: it may have been taken or not. All but one kind may be taken twice.
+    /// No quorum confirmed a step: it may have been taken or not. All but two kinds may be taken twice.
     pub(super) fn on_nothing(&mut self, task: u64, step: Step) {
         let Some(of) = self.tasks.get_mut(&task) else { return };
         match (&mut of.what, step) {
             (&mut What::Line { ticket: Some(ticket), .. }, Step::Turn) => {
                 of.what = What::Over;
                 self.tell(ticket, Outcome::Failed(Failure::Unconfirmed));
+            }
+            (What::Span(_), Step::Commit) => {
+                // What it would gain cannot be learnt any more; how it ends can.
+                self.end_span(task, Outcome::Failed(Failure::Unconfirmed));
+                self.take(task, Step::Decide);
             }
             (&mut What::Look { ticket, .. }, Step::Look | Step::Query) => {
                 // Its place in line, if it has one, is given up in time.
@@ -496,8 +506,11 @@ where
                     self.finish(task, false, false);
                 }
                 Stage::Preparing if is_idle => {
-                    let waits = |(at, part): (usize, &Part<A>)| part.gain.is_none().then_some(at);
-                    let waiting: Vec<_> = span.parts.iter().enumerate().filter_map(waits).collect();
+                    // The home waits only if all others have promised.
+                    let (home, is_promised) = (span.home, span.is_promised());
+                    let waits = |part: &Part<A>| part.gain.is_none() && (is_promised || part.group != home);
+                    let parts = span.parts.iter().enumerate();
+                    let waiting: Vec<_> = parts.filter(|(_, part)| waits(part)).map(|(at, _)| at).collect();
                     waiting.into_iter().for_each(|part| self.take(task, Step::Prepare(part)));
                 }
                 Stage::Deciding if is_late(TURN) => {

@@ -285,13 +285,34 @@ impl<A: Transactional> Shard<A> {
         if now.time > until {
             return Reply::Decided(Some(false));
         }
+        self.carry(now, tx, groups);
+        Reply::Decided(Some(true))
+    }
+
+    /// All others have promised. What is decided here needs no promise: it is done, or not.
+    fn commit(&mut self, now: Moment, tx: TxId, part: Part<A>, groups: &[GroupId]) -> ReplyOf<A> {
+        if self.decisions.contains_key(&tx) || self.rows.contains_key(&tx) {
+            // It is asked once only: what it would gain is not known any more.
+            return Reply::Unknown;
+        }
+        if now.time > part.until {
+            return Reply::Decided(Some(false));
+        }
+        let reply = self.prepare(now, tx, part);
+        if let Reply::Gains(_) = reply {
+            self.carry(now, tx, groups);
+        }
+        reply
+    }
+
+    /// It is decided to be done, here and now.
+    fn carry(&mut self, now: Moment, tx: TxId, groups: &[GroupId]) {
         self.finish(now, tx, true);
         if !groups.is_empty() {
             let due = now.time.after(LATE);
             self.decisions.insert(tx, Decision { groups: groups.to_vec(), due });
             self.due.insert((due, tx));
         }
-        Reply::Decided(Some(true))
     }
 
     fn finish(&mut self, now: Moment, tx: TxId, commit: bool) {
@@ -463,6 +484,11 @@ impl<A: Transactional<Query: Clone>> Application for Shard<A> {
                 Reply::Finished
             }
             Command::Force { tx, commit } => self.force(now, *tx, *commit),
+            Command::Commit { tx, age, home, until, work, groups } => {
+                let (age, home, until, due) = (*age, *home, *until, now.time.after(LATE));
+                let (since, work, stage) = (now.time, work.clone(), Stage::Waiting);
+                self.commit(now, *tx, Part { age, home, until, since, due, work, stage }, groups)
+            }
         }
     }
 

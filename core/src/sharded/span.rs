@@ -26,8 +26,9 @@ where
         let outcome = match reply {
             Reply::Gains(gain) => {
                 part.gain = Some(gain);
+                let step = if part.group == span.home { Step::Decide } else { Step::Commit };
                 if span.is_promised() {
-                    self.decide(task);
+                    self.decide(task, step);
                 }
                 return;
             }
@@ -51,21 +52,52 @@ where
         self.finish(task, false, false);
     }
 
-    /// All have promised. So it is decided, at home, that all of them held at one moment: also who only looks has to know.
-    pub(super) fn decide(&mut self, task: u64) {
+    /// All others have promised. So it is decided, at home, that all of them held at one moment: also who only looks has to
+    /// know.
+    pub(super) fn decide(&mut self, task: u64, step: Step) {
         let Some(span) = self.span(task) else { return };
         span.stage = Stage::Deciding;
-        self.take(task, Step::Decide);
+        self.take(task, step);
+    }
+
+    /// The home was asked to do its part and decide, in one.
+    pub(super) fn on_committed(&mut self, task: u64, reply: ReplyOf<A>) {
+        let Some(span) = self.span(task).filter(|span| span.stage == Stage::Deciding) else { return };
+        let (at, is_wounded, home) = (span.own_at(), span.is_wounded, span.home);
+        let Some(own) = span.own() else { return };
+        // Unless it waits, nothing is left of it there.
+        own.is_open = matches!(reply, Reply::Waits { .. });
+        let outcome = match reply {
+            Reply::Gains(gain) => {
+                own.gain = Some(gain);
+                return self.on_decided(task, &Reply::Decided(Some(true)));
+            }
+            // Somebody has its keys. It waits with promises that an older one may want.
+            Reply::Waits { .. } => {
+                span.stage = Stage::Preparing;
+                if is_wounded {
+                    self.counters.wounded += 1;
+                    return self.begin_again(task);
+                }
+                return self.on_prepared(task, at, reply);
+            }
+            Reply::Objects(objection) => Outcome::Aborted { group: home, objection },
+            Reply::Full => Outcome::Failed(Failure::Full),
+            Reply::Plain(_) | Reply::Decided(_) | Reply::Undecided | Reply::Finished | Reply::Unknown => {
+                return self.on_decided(task, &reply);
+            }
+        };
+        self.end_span(task, outcome);
+        self.finish(task, false, false);
     }
 
     pub(super) fn on_decided(&mut self, task: u64, reply: &ReplyOf<A>) {
         let Some(span) = self.span(task).filter(|span| span.stage == Stage::Deciding) else { return };
         match reply {
             Reply::Decided(Some(true)) => {
-                let (home, writes) = (span.home, span.writes());
+                let writes = span.writes();
                 // Its own part is done with the decision.
-                let own = span.parts.iter_mut().filter(|part| part.group == home);
-                own.for_each(|part| part.is_open = false);
+                span.own().into_iter().for_each(|part| part.is_open = false);
                 self.end_committed(task);
                 self.finish(task, true, writes);
             }
@@ -133,7 +165,10 @@ where
     /// It is in the way of an older one.
     pub(super) fn on_wounded(&mut self, tx: TxId) {
         let Some(&task) = self.by_name.get(&(None, tx)) else { return };
-        if self.span(task).is_some_and(|span| span.stage == Stage::Preparing && span.ticket.is_some()) {
+        let Some(span) = self.span(task) else { return };
+        // If it is not decided, the home will say so.
+        span.is_wounded = true;
+        if span.stage == Stage::Preparing && span.ticket.is_some() {
             self.counters.wounded += 1;
             self.begin_again(task);
         }

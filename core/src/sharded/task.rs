@@ -53,6 +53,8 @@ pub(super) struct Span<A: Transactional> {
     pub(super) until: Timestamp,
     pub(super) parts: Vec<Part<A>>,
     pub(super) stage: Stage,
+    /// Whether an older one waits for it.
+    pub(super) is_wounded: bool,
 }
 
 #[derive(Debug)]
@@ -72,7 +74,7 @@ pub(super) struct Part<A: Transactional> {
 pub(super) enum Stage {
     /// The groups are asked for their promises.
     Preparing,
-    /// All have promised, and the home is asked to decide.
+    /// All others have promised, and the home is asked to decide.
     Deciding,
     /// It is decided, and the groups are told.
     Ending { commit: bool, is_recorded: bool },
@@ -83,7 +85,9 @@ pub(super) enum Stage {
 pub(super) enum Step {
     /// To have the promise of this part.
     Prepare(usize),
-    /// To have it decided.
+    /// To have the part of the home done, and it decided, in one.
+    Commit,
+    /// To have it decided, what the home has promised.
     Decide,
     /// To have it ended in this group.
     Finish(GroupId),
@@ -100,8 +104,24 @@ pub(super) enum Step {
 }
 
 impl<A: Transactional> Span<A> {
+    /// Whether all but the home have promised.
     pub(super) fn is_promised(&self) -> bool {
-        self.parts.iter().all(|part| part.gain.is_some())
+        self.parts.iter().all(|part| part.gain.is_some() || part.group == self.home)
+    }
+
+    /// The part of the home.
+    pub(super) fn own(&mut self) -> Option<&mut Part<A>> {
+        self.parts.iter_mut().find(|part| part.group == self.home)
+    }
+
+    /// Which part it is.
+    pub(super) fn own_at(&self) -> usize {
+        self.parts.iter().take_while(|part| part.group != self.home).count()
+    }
+
+    /// Who has to remember it, or be told: nobody, if nothing is changed.
+    pub(super) fn groups(&self) -> Vec<GroupId> {
+        self.parts.iter().filter(|_| self.writes()).map(|part| part.group).collect()
     }
 
     /// Whether any part changes anything.

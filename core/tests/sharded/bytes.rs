@@ -24,10 +24,15 @@ fn prepare(number: u64, work: Work) -> Says {
     Command::Prepare { tx: tx(number), age: Age::new(number), home: group(2), until, work }
 }
 
+fn commit(number: u64, work: Work) -> Says {
+    let (until, groups) = (Timestamp::from_micros(90), vec![group(2), group(7)]);
+    Command::Commit { tx: tx(number), age: Age::new(number), home: group(2), until, work, groups }
+}
+
 #[test]
 fn entries_are_these_bytes() {
     let until = Timestamp::from_micros(90);
-    let golden: [(Says, &[u8]); 10] = [
+    let golden: [(Says, &[u8]); 11] = [
         (Command::Plain(Pay { account: 5, amount: -1 }), &[0, 5, 1]),
         (Command::Once(pay(5, 1)), &[1, 0, 5, 2]),
         (Command::Look(vec![Box::from([5])]), &[2, 1, 1, 5]),
@@ -38,6 +43,7 @@ fn entries_are_these_bytes() {
         (Command::Resolve { tx: tx(4), until }, &[7, 3, 4, 90]),
         (Command::Forget(vec![tx(4)]), &[8, 1, 3, 4]),
         (Command::Force { tx: tx(4), commit: false }, &[9, 3, 4, 0]),
+        (commit(4, Work::Look(vec![5])), &[10, 3, 4, 4, 2, 90, 1, 1, 5, 2, 2, 7]),
     ];
     for (command, golden) in golden {
         assert_eq!(bytes(&command), golden, "{command:?}");

@@ -23,6 +23,57 @@ fn decide() -> Command<Pay, Work> {
     Command::Decide { tx: TX, groups: vec![group(0), group(1)], until: UNTIL }
 }
 
+fn commit() -> Command<Pay, Work> {
+    let (age, home, groups) = (Age::new(1), group(0), vec![group(0), group(1)]);
+    Command::Commit { tx: TX, age, home, until: UNTIL, work: pay(5, 1), groups }
+}
+
+/// Another transaction takes the key, or has it no more.
+fn other(amount: i64) -> Command<Pay, Work> {
+    let tx = TxId { number: 1, ..TX };
+    match amount {
+        0 => Command::Finish { tx, commit: false },
+        _ => Command::Prepare { tx, age: Age::new(0), home: group(1), until: UNTIL, work: pay(5, amount) },
+    }
+}
+
+#[test]
+fn a_home_does_its_part_and_decides_in_one() {
+    let mut shard = Shard::default();
+    assert_eq!(at(&mut shard, 90, &commit()), Reply::Gains(vec![101]));
+    assert_eq!(shard.application().accounts[&5], 101);
+    assert_eq!(at(&mut shard, 91, &Command::Resolve { tx: TX, until: UNTIL }), Reply::Decided(Some(true)));
+    // What it gained is not kept: nobody asks twice.
+    assert_eq!(at(&mut shard, 92, &commit()), Reply::Unknown);
+    assert_eq!(shard.application().accounts[&5], 101);
+    at(&mut shard, 93, &Command::Forget(vec![TX]));
+    assert!(shard.is_idle());
+}
+
+#[test]
+fn a_home_that_is_asked_too_late_or_cannot_does_nothing() {
+    let mut shard = Shard::default();
+    assert_eq!(at(&mut shard, 91, &commit()), Reply::Decided(Some(false)));
+    let until = Timestamp::from_micros(100);
+    let (age, home, groups) = (Age::new(1), group(0), vec![group(0), group(1)]);
+    let too_much = Command::Commit { tx: TX, age, home, until, work: pay(5, -101), groups };
+    assert_eq!(at(&mut shard, 92, &too_much), Reply::Objects(Overdrawn));
+    assert!(shard.is_idle() && shard.application().accounts.is_empty());
+}
+
+#[test]
+fn a_home_whose_keys_are_taken_promises_in_its_turn_before_it_decides() {
+    let mut shard = Shard::default();
+    assert_eq!(at(&mut shard, 1, &other(-1)), Reply::Gains(vec![99]));
+    assert!(matches!(at(&mut shard, 2, &commit()), Reply::Waits { .. }));
+    assert_eq!(at(&mut shard, 3, &decide()), Reply::Decided(None));
+    at(&mut shard, 4, &other(0));
+    assert_eq!(at(&mut shard, 6, &prepare()), Reply::Gains(vec![101]));
+    assert!(shard.application().accounts.is_empty());
+    assert_eq!(at(&mut shard, 7, &decide()), Reply::Decided(Some(true)));
+    assert_eq!(shard.application().accounts[&5], 101);
+}
+
 #[test]
 fn a_home_presumes_nothing_before_its_time_is_over() {
     let mut shard = Shard::default();

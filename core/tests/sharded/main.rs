@@ -222,17 +222,16 @@ fn what_is_forced_is_settled_and_contradictions_are_told() {
     for commit in [false, true] {
         let mut cluster = Cluster::new(3, 3);
         cluster.transact(0, &[(1, pay(1, -30)), (2, pay(2, 30))]);
-        let doubts =
-            |cluster: &Cluster| cluster.nodes[1].machine.as_ref().expect("it is up").in_doubt().count();
-        while doubts(&cluster) < 2 {
-            assert!(cluster.deliver_first(), "they promise before all is said");
+        while cluster.machine(1).in_doubt().next().is_none() {
+            assert!(cluster.deliver_first(), "it promises before all is said");
         }
-        // Before it can say what it decided.
+        // Before it can have it decided.
         cluster.crash(0);
         cluster.wire.retain(|letter| letter.from != 0);
         cluster.pass(500);
-        let machine = cluster.nodes[1].machine.as_ref().expect("it is up");
-        let [tx, _] = [0, 1].map(|at| machine.in_doubt().nth(at).expect("both are in doubt").tx);
+        let doubt = cluster.machine(1).in_doubt().next().expect("it is in doubt");
+        assert_eq!((doubt.group, doubt.home), (group(2), group(1)), "a home promises nothing");
+        let tx = doubt.tx;
         let ticket = cluster.ask(1, Request::Force { group: group(2), tx, commit });
         cluster.pass(100);
         assert!(

@@ -44,7 +44,7 @@ fn groups(tape: &mut Tape<'_>) -> Vec<GroupId> {
 
 impl Asked for Shard<Bank> {
     fn command_of(tape: &mut Tape<'_>) -> Command<Pay, Work> {
-        match tape.below(20) {
+        match tape.below(22) {
             0..=2 => Command::Plain(pay(tape)),
             3 | 4 => Command::Once(work(tape)),
             5 => {
@@ -60,7 +60,12 @@ impl Asked for Shard<Bank> {
             14..=16 => Command::Finish { tx: tx(tape), commit: tape.flag() },
             17 => Command::Resolve { tx: tx(tape), until: until(tape) },
             18 => Command::Forget((0..tape.below(3)).map(|_| tx(tape)).collect()),
-            _ => Command::Force { tx: tx(tape), commit: tape.flag() },
+            19 => Command::Force { tx: tx(tape), commit: tape.flag() },
+            _ => {
+                let (tx, age, home) = (tx(tape), Age::new(tape.near(&[1, 5, u64::MAX])), group(tape));
+                let (until, work, groups) = (until(tape), work(tape), groups(tape));
+                Command::Commit { tx, age, home, until, work, groups }
+            }
         }
     }
 

@@ -28,9 +28,17 @@ impl Stages {
                 let stage = || Stage { promised: None, decided: false, open: BTreeSet::new() };
                 let stage = self.0.entry(*tx).or_insert_with(stage);
                 if *home == group {
+                    // It waits for its keys there, so it was not decided in one.
                     stage.promised = stage.promised.or(Some(term));
+                    stage.decided = false;
                 }
                 stage.open.insert(group);
+                false
+            }
+            Command::Commit { tx, .. } => {
+                if let Some(stage) = self.0.get_mut(tx) {
+                    stage.decided = true;
+                }
                 false
             }
             Command::Decide { tx, .. } => {
