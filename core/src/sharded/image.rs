@@ -56,6 +56,10 @@ pub(super) fn take<A: Transactional>(mut bytes: &[u8]) -> Result<Shard<A>, Malfo
     }
     let decisions: BTreeMap<TxId, Decision> = codec::take(input)?;
     let locks = KeyLocks::restore(input)?;
+    // What is decided here is done here.
+    if decisions.keys().any(|tx| rows.contains_key(tx)) {
+        return Err(Malformed::Content);
+    }
     // Whoever holds or waits is known, and whoever is known holds or waits as it should.
     let is_known = locks.transactions().all(|(tx, ..)| rows.contains_key(&tx));
     if !is_known || !rows.iter().all(|(tx, row)| stands(row, locks.standing(*tx))) {

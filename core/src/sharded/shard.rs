@@ -238,6 +238,10 @@ impl<A: Transactional> Shard<A> {
                 Row::Line { .. } => Reply::Unknown,
             };
         }
+        if self.decisions.contains_key(&tx) {
+            // Its part here is done.
+            return Reply::Decided(Some(true));
+        }
         // Such names are given to what waits in line.
         if tx.coordinator == NodeId::default() {
             return Reply::Unknown;

@@ -2,8 +2,8 @@
 
 use crate::bank::{Bank, Overdrawn, Pay, Work};
 use crate::cluster::{group, pay};
-use quorate::keyspace::{self, Change, Condition, Expiry, Keyspace, Part, Query, Transaction};
-use quorate::sharded::{Command, Reply, Shard};
+use quorate::keyspace::{self, Change, Condition, Expiry, Keyspace, Part, Transaction};
+use quorate::sharded::{Answer, Command, Query, Reply, Shard};
 use quorate::{Age, Application, Index, Moment, NodeId, Timestamp, TxId};
 
 const TX: TxId = TxId { coordinator: NodeId::new(3), number: 4 };
@@ -114,6 +114,17 @@ fn a_home_that_decided_says_so_until_it_is_told_to_forget() {
 }
 
 #[test]
+fn a_home_promises_nothing_anew_for_what_it_decided() {
+    let mut shard = Shard::default();
+    at(&mut shard, 1, &prepare());
+    at(&mut shard, 2, &decide());
+    assert_eq!(at(&mut shard, 3, &prepare()), Reply::Decided(Some(true)));
+    assert_eq!(shard.query(Timestamp::from_micros(3), &Query::Plain(5)), Answer::Plain(101));
+    at(&mut shard, 4, &Command::Forget(vec![TX]));
+    assert!(shard.is_idle());
+}
+
+#[test]
 fn a_copy_of_a_home_that_was_asked_goes_on_as_the_home_does() {
     let image = |shard: &Shard<Bank>| {
         let mut bytes = Vec::new();
@@ -184,7 +195,7 @@ fn what_nobody_has_the_keys_of_is_done_however_much_is_locked() {
     for number in 0..4_u64 {
         let step = |step: u64| {
             let keys = (0..128).map(|key| format!("{number}.{step}.{key}").as_str().into());
-            Query::Exists { keys: keys.collect() }.into()
+            keyspace::Query::Exists { keys: keys.collect() }.into()
         };
         let transaction = Transaction { watched: vec![], steps: (0..128).map(step).collect() };
         let (tx, work) = (TxId { number, ..TX }, Part { transaction, all_met: false });

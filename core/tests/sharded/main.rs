@@ -5,6 +5,7 @@ mod bytes;
 mod cluster;
 mod home;
 mod images;
+mod keys;
 mod rules;
 
 use bank::{Overdrawn, Pay, Work};
