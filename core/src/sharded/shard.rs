@@ -404,19 +404,29 @@ impl<A: Transactional> Shard<A> {
         self.wound();
     }
 
+    /// Whether it is a transaction's row or decision that is to be looked at then.
+    fn is_due(&self, at: Timestamp, tx: TxId) -> bool {
+        let row = self.rows.get(&tx).map(|row| match row {
+            Row::Part(Part { due, .. }) | Row::Line { due, .. } => *due,
+        });
+        [row, self.decisions.get(&tx).map(|decision| decision.due)].contains(&Some(at))
+    }
+
     /// Looks at what takes too long. Each is looked at again later, until it is over.
     fn look(&mut self, now: Moment) {
         let mut all = Vec::new();
-        while let Some(&due) = self.due.first()
-            && due.0 <= now.time
+        while let Some(&(at, tx)) = self.due.first()
+            && at <= now.time
         {
             self.due.pop_first();
-            all.push(due);
+            // What else is due by this name was over, or asked for time to pass.
+            if self.is_due(at, tx) {
+                all.push((at, tx));
+            }
         }
         // Each once: at the end of time, what is looked at again is due at once.
         for (at, tx) in all {
             let again = now.time.after(RETRY);
-            // What else is due by this name was over, or asked for time to pass.
             match self.rows.get_mut(&tx) {
                 Some(Row::Part(part)) if part.due == at => {
                     part.due = again;

@@ -3,7 +3,7 @@
 use crate::bank::{Bank, Overdrawn, Pay, Work};
 use crate::cluster::{group, pay};
 use quorate::keyspace::{self, Change, Condition, Expiry, Keyspace, Part, Transaction};
-use quorate::sharded::{Answer, Command, Query, Reply, Shard};
+use quorate::sharded::{Answer, Command, Notice, Query, Reply, Shard};
 use quorate::{Age, Application, Index, Moment, NodeId, Timestamp, TxId};
 
 const TX: TxId = TxId { coordinator: NodeId::new(3), number: 4 };
@@ -113,6 +113,27 @@ fn a_home_that_decided_says_so_until_it_is_told_to_forget() {
     assert_eq!(at(&mut shard, 97, &resolve), Reply::Decided(Some(false)));
 }
 
+fn image(shard: &Shard<Bank>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    shard.snapshot(&mut bytes).expect("a vector is never full");
+    bytes
+}
+
+#[test]
+fn at_the_end_of_time_a_copy_of_a_home_that_was_asked_tells_what_the_home_tells() {
+    let (mut shard, mut copy) = (Shard::default(), Shard::default());
+    at(&mut shard, u64::MAX - 3_100_000, &prepare());
+    let due = shard.deadline().expect("it is looked at later").as_micros();
+    let resolve = Command::Resolve { tx: TX, until: Timestamp::from_micros(u64::MAX) };
+    assert_eq!(at(&mut shard, due - 100_000, &resolve), Reply::Undecided);
+    copy.load(&image(&shard)).expect("its own bytes");
+    for shard in [&mut shard, &mut copy] {
+        at(shard, u64::MAX, &Command::Forget(Vec::new()));
+        assert!(matches!(shard.notice(), Some(Notice::Overdue { tx: TX, .. })));
+        assert_eq!(shard.notice(), None);
+    }
+}
+
 #[test]
 fn a_home_promises_nothing_anew_for_what_it_decided() {
     let mut shard = Shard::default();
@@ -126,11 +147,6 @@ fn a_home_promises_nothing_anew_for_what_it_decided() {
 
 #[test]
 fn a_copy_of_a_home_that_was_asked_goes_on_as_the_home_does() {
-    let image = |shard: &Shard<Bank>| {
-        let mut bytes = Vec::new();
-        shard.snapshot(&mut bytes).expect("a vector is never full");
-        bytes
-    };
     let (mut shard, mut copy) = (Shard::default(), Shard::default());
     at(&mut shard, 1, &prepare());
     assert_eq!(at(&mut shard, 2, &Command::Resolve { tx: TX, until: UNTIL }), Reply::Undecided);

@@ -70,6 +70,8 @@ pub struct Life<S: Space> {
     is_ready: bool,
     /// When each was done, by what was written then.
     finished: BTreeMap<TxId, usize>,
+    /// Those that somebody says are to be done by a promise that does not stand: it was kept long ago, for all a node knows.
+    earlier: BTreeSet<TxId>,
     forced: BTreeSet<TxId>,
     begun: Vec<TxId>,
     /// Those that others know of, each with the life in which it began.
@@ -145,6 +147,7 @@ impl<S: Space> Life<S> {
             standing: BTreeMap::new(),
             is_ready: false,
             finished: BTreeMap::new(),
+            earlier: BTreeSet::new(),
             forced: BTreeSet::new(),
             begun: Vec::new(),
             named: BTreeMap::new(),
@@ -316,7 +319,9 @@ impl<S: Space> Life<S> {
             Request::Refuse(tx) => _ = self.standing.remove(&tx),
             Request::Finish(tx) => {
                 self.standing.remove(&tx);
-                self.finished.insert(tx, self.entries.len());
+                if !self.is_finished(tx) {
+                    self.finished.insert(tx, self.entries.len());
+                }
             }
             Request::Wound(_) => {}
             Request::Force { tx, .. } => _ = self.forced.insert(tx),
@@ -338,7 +343,14 @@ impl<S: Space> Life<S> {
                     self.heard.push((tx, 0));
                 }
             }
-            Message::Decision { commit, .. } => _ = self.told.insert((tx, commit)),
+            Message::Decision { commit, of, .. } => {
+                self.told.insert((tx, commit));
+                let stands = self.facts().any(|fact| *fact == Fact::Promised(tx, of))
+                    && self.standing.get(&tx) != Some(&Standing::Asked);
+                if commit && !stands && !self.finished.contains_key(&tx) {
+                    self.earlier.insert(tx);
+                }
+            }
             Message::Vote { vote: Vote::ReadOnly, .. } => _ = self.readers.insert((from, tx)),
             Message::Vote { .. } | Message::Done { .. } | Message::Ask { .. } | Message::Wound { .. } => {}
         }
@@ -374,6 +386,7 @@ impl<S: Space> Life<S> {
         self.sure = [self.entries.len(); 2];
         self.finished.retain(|_, at| *at < self.entries.len());
         self.standing.clear();
+        self.earlier.clear();
         self.begun.clear();
         self.ended.clear();
         self.is_ready = false;
@@ -472,8 +485,8 @@ impl<S: Space> Life<S> {
             }
             Message::Done { commit: true, .. } if !self.forced.contains(&tx) => {
                 assert!(self.standing.get(&tx) != Some(&Standing::Doing), "{tx} is not done yet");
-                let at = self.finished.get(&tx);
-                assert!(at.is_none_or(|at| self.sure[1] > *at), "{tx} is done before it is durable");
+                let is_old = self.earlier.contains(&tx) || !self.finished.contains_key(&tx);
+                assert!(is_old || self.is_finished(tx), "{tx} is done before it is durable");
             }
             Message::Decision { .. } | Message::Done { .. } | Message::Ask { .. } | Message::Wound { .. } => {
             }
@@ -505,6 +518,11 @@ impl<S: Space> Life<S> {
             }
             coordinator::Event::Contradicted { .. } => {}
         }
+    }
+
+    /// Whether the node was told that it is durable that this was done.
+    fn is_finished(&self, tx: TxId) -> bool {
+        self.finished.get(&tx).is_some_and(|at| self.sure[1] > *at)
     }
 
     fn facts(&self) -> impl Iterator<Item = &Fact> {
