@@ -141,9 +141,10 @@ impl<'o> Campaign<'o> {
 
     /// The command that repeats a run.
     fn again(&self, seed: u64) -> String {
-        let Options { machine, nodes, .. } = self.options;
+        let Options { machine, form, nodes, .. } = self.options;
+        let form = form.map(|form| format!(" --form {form}")).unwrap_or_default();
         format!(
-            "cargo run --release -p quorate-sim -- --machine {machine} --nodes {nodes} --seed {seed} --trace trace.txt"
+            "cargo run --release -p quorate-sim -- --machine {machine}{form} --nodes {nodes} --seed {seed} --trace trace.txt"
         )
     }
 
@@ -159,8 +160,9 @@ impl<'o> Campaign<'o> {
         let load = sum.simulated.as_secs_f64() / took.as_secs_f64();
         let rate = sum.events as f64 / took.as_secs_f64();
         println!(
-            "{} of {} nodes: {} seeds, {} events ({rate:.0} a second), {} faults, {:.0} s simulated ({load:.0} times as fast \
+            "{}{} of {} nodes: {} seeds, {} events ({rate:.0} a second), {} faults, {:.0} s simulated ({load:.0} times as fast \
              as time), {} violations",
+            self.options.form.map(|form| format!("{form} ")).unwrap_or_default(),
             self.options.machine,
             self.options.nodes,
             sum.worlds,
@@ -177,6 +179,7 @@ impl<'o> Campaign<'o> {
         };
         serde_json::json!({
             "machine": self.options.machine.to_string(),
+            "form": self.options.form.map(|form| form.to_string()),
             "nodes": self.options.nodes,
             "seeds": sum.worlds,
             "events": sum.events,

@@ -3,6 +3,7 @@
 //! ```text
 //! quorate-sim --machine raft --nodes 5 --seeds 1000
 //! quorate-sim --machine raft --nodes 5 --seed 77 --trace steps.txt
+//! quorate-sim --machine commit --form replicated
 //! ```
 
 mod campaign;
@@ -10,12 +11,12 @@ mod options;
 
 use campaign::Campaign;
 use clap::Parser;
-use options::{Machine, Options};
+use options::{Form, Machine, Options};
 use quorate_sim::{bank, commit, groups, lock, raft};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let options = Options::parse();
+    let options = Options::parse().checked().unwrap_or_else(|error| error.exit());
     let campaign = Campaign::new(&options);
     let passed = match options.machine {
         Machine::Raft => campaign.run::<raft::Machine, _>(raft::Proposals::new, |_| None),
@@ -24,7 +25,10 @@ fn main() -> ExitCode {
         }
         Machine::Bank => campaign.run::<bank::Machine, _>(bank::Clients::new, |_| None),
         Machine::Groups => campaign.run::<groups::Machine, _>(groups::Bursts::new, |_| None),
-        Machine::Commit => campaign.run::<commit::Machine, _>(commit::Transfers::new, |_| None),
+        Machine::Commit => match options.form {
+            None | Some(Form::Plain) => campaign.run::<commit::Machine, _>(commit::Transfers::new, |_| None),
+            Some(Form::Replicated) => campaign.run::<bank::Machine, _>(bank::Clients::new, |_| None),
+        },
     };
     match passed {
         Ok(true) => ExitCode::SUCCESS,

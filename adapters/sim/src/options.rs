@@ -1,6 +1,7 @@
 //! The command line.
 
-use clap::{Parser, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser, ValueEnum};
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -15,6 +16,9 @@ pub(crate) struct Options {
     /// What to run.
     #[arg(long, value_enum, default_value_t = Machine::Raft)]
     pub(crate) machine: Machine,
+    /// Which form of --machine commit. Default: plain.
+    #[arg(long, value_enum)]
+    pub(crate) form: Option<Form>,
     /// How many nodes.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=9))]
     pub(crate) nodes: u8,
@@ -38,6 +42,17 @@ pub(crate) struct Options {
     pub(crate) output: Output,
 }
 
+impl Options {
+    /// From the command line; without a form for what has none.
+    pub(crate) fn checked(self) -> Result<Self, clap::Error> {
+        if self.form.is_some() && self.machine != Machine::Commit {
+            let what = format!("--form is of --machine commit, and {} has no forms", self.machine);
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, what));
+        }
+        Ok(self)
+    }
+}
+
 /// What can be run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Machine {
@@ -45,12 +60,30 @@ pub(crate) enum Machine {
     Raft,
     /// The lock service: clients with sessions over Raft.
     Lock,
-    /// A bank that is spread over groups, with transfers between them.
+    /// A bank that is spread over groups, with transfers between them: commit in its replicated form.
     Bank,
     /// Many groups on each node, which rest when there is nothing to do.
     Groups,
-    /// Two-phase commit: transfers between accounts of several nodes.
+    /// Two-phase commit: transfers between accounts of several nodes, or of several groups.
     Commit,
+}
+
+/// Who decides and takes part in a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// Nodes, each with its own disk: who has promised waits for the one that decides.
+    Plain,
+    /// Groups of nodes, each with a log of its own by Raft: nobody waits for a node that is gone.
+    Replicated,
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Plain => "plain",
+            Self::Replicated => "replicated",
+        })
+    }
 }
 
 impl fmt::Display for Machine {
@@ -94,6 +127,24 @@ impl FromStr for Seeds {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parsed(words: &str) -> Result<Options, clap::Error> {
+        Options::try_parse_from(words.split(' ')).and_then(Options::checked)
+    }
+
+    #[test]
+    fn only_commit_has_forms() {
+        for (words, form) in [
+            ("quorate-sim --machine commit", None),
+            ("quorate-sim --machine commit --form plain", Some(Form::Plain)),
+            ("quorate-sim --machine commit --form replicated", Some(Form::Replicated)),
+        ] {
+            assert_eq!(parsed(words).map(|options| options.form).ok(), Some(form), "{words}");
+        }
+        for words in ["quorate-sim --form plain", "quorate-sim --machine bank --form replicated"] {
+            assert_eq!(parsed(words).map_err(|error| error.kind()).err(), Some(ErrorKind::ArgumentConflict));
+        }
+    }
 
     #[test]
     fn seeds_are_a_number_or_a_range() {
