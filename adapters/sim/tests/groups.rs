@@ -1,37 +1,25 @@
 //! Many groups on each node under the faults that seeds draw.
 
+mod support;
+
 use quorate_sim::groups::{Bursts, Machine};
-use quorate_sim::{Chance, Faults, Report, Violation, World};
+use quorate_sim::{Faults, Report, Violation, World};
 
 fn run(seed: u64, nodes: usize, faults: Faults) -> Result<Report, Violation> {
     World::<Machine, _>::new(seed, nodes, faults, Bursts::new(seed)).run()
 }
 
-fn drawn(seed: u64) -> Faults {
-    Faults::drawn(&mut Chance::seeded(seed))
-}
-
 #[test]
 fn some_seeds_break_nothing() {
-    for seed in 0..60 {
-        let nodes = [1, 2, 3, 4, 5, 7][seed as usize % 6];
-        run(seed, nodes, drawn(seed)).unwrap_or_else(|violation| panic!("{nodes} nodes: {violation}"));
-    }
+    support::break_nothing(run, 60, &[1, 2, 3, 4, 5, 7]);
 }
 
 #[test]
 fn a_seed_gives_the_same_run_twice() {
-    for seed in 0..3 {
-        assert_eq!(run(seed, 5, drawn(seed)), run(seed, 5, drawn(seed)));
-    }
+    support::are_the_same_twice(run, 3, 5);
 }
 
 #[test]
 fn a_disk_that_lies_is_found_out() {
-    let found = (0..10).filter(|&seed| {
-        let mut faults = drawn(seed);
-        faults.disk.lies = true;
-        run(seed, 3, faults).is_err()
-    });
-    assert_eq!(found.count(), 10);
+    support::find_disks_that_lie(run, 10);
 }
