@@ -27,6 +27,7 @@ mod node;
 mod process;
 mod queue;
 pub mod raft;
+mod replicated;
 mod script;
 mod store;
 mod subject;

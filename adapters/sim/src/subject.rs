@@ -104,6 +104,25 @@ pub enum Told<'t, 'm, M: Machine + 'm> {
     Event(&'t M::Event<'m>),
 }
 
+impl<M> Told<'_, '_, M>
+where
+    M: Machine<Request: fmt::Debug> + 'static,
+    for<'a> M::Message<'a>: fmt::Debug,
+    for<'a> M::Record<'a>: fmt::Debug,
+    for<'a> M::Event<'a>: fmt::Debug,
+{
+    /// As its `Debug` has it.
+    #[must_use]
+    pub fn in_full(&self) -> String {
+        match self {
+            Self::Request(request) => format!("{request:?}"),
+            Self::Message(message) => format!("{message:?}"),
+            Self::Record(record) => format!("{record:?}"),
+            Self::Event(event) => format!("{event:?}"),
+        }
+    }
+}
+
 /// What is particular to a kind of machine, implemented once for each: what its nodes are asked, and what must
 /// hold. The world calls it at every step; whatever it finds broken ends the run.
 ///

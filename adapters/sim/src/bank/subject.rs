@@ -8,6 +8,7 @@ use super::ledger::Ledger;
 use super::stages::Stages;
 use crate::chance::Chance;
 use crate::raft::History;
+use crate::replicated::{Histories, drawn};
 use crate::subject::{Answer, At, Broken, Check, Desk, Subject, Told, holds};
 use crate::tally::Tally;
 use crate::trace::Trace;
@@ -17,7 +18,7 @@ use quorate::replicated::{self, Stamped};
 use quorate::sharded::{self, Command, Counters, Event, Outcome, Request, Sharded, Ticket};
 use quorate::space::Heap;
 use quorate::{GroupId, Image, Index, Instant, NodeId, Rng};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 type Space = Heap<16, 64, 64>;
@@ -106,9 +107,7 @@ pub struct Clients {
     seed: u64,
     nodes: Vec<NodeId>,
     pub(super) branches: Branches,
-    histories: Vec<History>,
-    /// By node, the groups of the records that are not durable.
-    records: BTreeMap<NodeId, VecDeque<GroupId>>,
+    histories: Histories,
     /// How far each node's state was looked at.
     applied: BTreeMap<(NodeId, GroupId), Index>,
     hashes: BTreeMap<(GroupId, Index), u64>,
@@ -145,8 +144,7 @@ impl Clients {
             seed,
             nodes: Vec::new(),
             branches,
-            histories: Vec::new(),
-            records: BTreeMap::new(),
+            histories: Histories::default(),
             applied: BTreeMap::new(),
             hashes: BTreeMap::new(),
             clients: (0..count).map(|_| client(&mut rng)).collect(),
@@ -167,10 +165,6 @@ impl Clients {
 
     pub(super) fn hit(&mut self, path: Path) {
         self.tally.hit(path as usize);
-    }
-
-    fn history(&mut self, group: GroupId) -> &mut History {
-        &mut self.histories[group.get() as usize]
     }
 
     /// Asks a node for something, under the next tag.
@@ -238,7 +232,7 @@ impl Clients {
     fn look(&mut self, at: At, group: GroupId, machine: &Machine) -> Check {
         let Some(member) = machine.groups().get(group) else { return Ok(()) };
         let status = member.status();
-        self.history(group).after_step(at, &status)?;
+        self.histories.group(group).after_step(at, &status)?;
         let before = self.applied.insert((at.node, group), status.applied);
         if before == Some(status.applied) {
             return Ok(());
@@ -311,16 +305,12 @@ pub(super) fn hash(image: &(impl Image + ?Sized)) -> u64 {
 impl Subject<Machine> for Clients {
     fn settings(&self, node: NodeId, nodes: &[NodeId]) -> sharded::Settings<Space> {
         let mut rng = Rng::new(self.seed ^ 0x5E77);
-        let mut settings = replicated::Settings::of(Config::new(node, nodes));
-        settings.patience = Duration::from_millis(500 + rng.below(3_000));
-        settings.tick = Duration::from_millis(50 + rng.below(1_000));
-        settings.snapshot_entries = 8 + rng.below(24) as usize;
-        sharded::spread(self.branches.groups, &settings)
+        sharded::spread(self.branches.groups, &drawn(Config::new(node, nodes), &mut rng))
     }
 
     fn on_start(&mut self, nodes: &[NodeId]) {
         self.nodes = nodes.to_vec();
-        self.histories = (0..self.branches.groups).map(|_| History::of(nodes)).collect();
+        self.histories = Histories::of((0..self.branches.groups).map(|_| History::of(nodes)));
     }
 
     fn on_work(&mut self, desk: &mut Desk<Machine>) {
@@ -373,10 +363,7 @@ impl Subject<Machine> for Clients {
         let Message::Group { group, message: replicated::Message::Raft(message) } = message else {
             return Ok(());
         };
-        let history = self.history(*group);
-        let leaders = history.leaders();
-        history.on_sent(at, to, message)?;
-        if history.leaders() > leaders.max(1) {
+        if self.histories.on_sent(at, to, *group, message)? {
             self.hit(Path::LeaderChanged);
         }
         Ok(())
@@ -394,17 +381,11 @@ impl Subject<Machine> for Clients {
                 }
             });
         }
-        self.records.entry(at.node).or_default().push_back(record.group);
-        self.history(record.group).on_record(at, &record.inner)
+        self.histories.on_record(at, record)
     }
 
     fn on_durable(&mut self, at: At, count: usize) -> Check {
-        for _ in 0..count {
-            let group = self.records.entry(at.node).or_default().pop_front();
-            let group = group.ok_or_else(|| Broken::new("what is durable was written", at.node))?;
-            self.history(group).on_durable(at, 1)?;
-        }
-        Ok(())
+        self.histories.on_durable(at, count)
     }
 
     fn on_event(&mut self, at: At, event: Event<'_, Bank, Space, 10, 8>, _: &mut Desk<Machine>) -> Check {
@@ -442,11 +423,10 @@ impl Subject<Machine> for Clients {
 
     fn on_crash(&mut self, at: At, _: &mut Desk<Machine>) -> Check {
         *self.lives.entry(at.node).or_default() += 1;
-        self.records.remove(&at.node);
         self.counters.remove(&at.node);
         self.applied.retain(|(node, _), _| *node != at.node);
         self.loaded.retain(|(node, _)| *node != at.node);
-        self.histories.iter_mut().for_each(|history| history.on_crash(at));
+        self.histories.on_crash(at);
         for path in self.stages.on_crash(at.node) {
             self.hit(path);
         }
@@ -460,8 +440,8 @@ impl Subject<Machine> for Clients {
     }
 
     fn on_restored(&mut self, at: At, machine: &Machine) -> Check {
-        let mut members = machine.groups().iter().map(|(group, member)| (group, member.status()));
-        members.try_for_each(|(group, status)| self.history(group).on_restored(at, &status))
+        let members = machine.groups().iter().map(|(group, member)| (group, member.status()));
+        self.histories.on_restored(at, members)
     }
 
     fn after_step(&mut self, at: At, machine: &Machine) -> Check {
@@ -476,7 +456,7 @@ impl Subject<Machine> for Clients {
     }
 
     fn favourite(&self) -> Option<NodeId> {
-        self.histories.first().and_then(History::leader)
+        self.histories.leader()
     }
 
     fn on_calm(&mut self, _: Instant, healthy: &[NodeId], _: &mut Desk<Machine>) {
@@ -502,11 +482,6 @@ impl Subject<Machine> for Clients {
     }
 
     fn tell(&self, told: Told<'_, '_, Machine>) -> String {
-        match told {
-            Told::Request(request) => format!("{request:?}"),
-            Told::Message(message) => format!("{message:?}"),
-            Told::Record(record) => format!("{record:?}"),
-            Told::Event(event) => format!("{event:?}"),
-        }
+        told.in_full()
     }
 }

@@ -739,11 +739,6 @@ impl Subject<Machine> for Transfers {
     }
 
     fn tell(&self, told: Told<'_, '_, Machine>) -> String {
-        match told {
-            Told::Request(request) => format!("{request:?}"),
-            Told::Message(message) => format!("{message:?}"),
-            Told::Record(record) => format!("{record:?}"),
-            Told::Event(event) => format!("{event:?}"),
-        }
+        told.in_full()
     }
 }

@@ -4,6 +4,7 @@ use super::count::{Ask, Count};
 use super::promises::Promises;
 use crate::chance::Chance;
 use crate::raft::History;
+use crate::replicated::{Histories, drawn};
 use crate::subject::{Answer, At, Broken, Check, Desk, Subject, Told, holds};
 use crate::tally::Tally;
 use quorate::groups::{Groups, InGroup, Message, Refusal, Request, Settings};
@@ -11,7 +12,7 @@ use quorate::raft::{Config, Role, Status};
 use quorate::replicated::{self, Event, Outcome, Stamped};
 use quorate::space::Heap;
 use quorate::{GroupId, Instant, NodeId, Replicated, Rng, raft};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 type Space = Heap<16, 64, 64>;
@@ -66,7 +67,6 @@ struct Seen {
     id: GroupId,
     nodes: Vec<NodeId>,
     home: Option<NodeId>,
-    history: History,
     promises: Promises,
     /// By node, whether it rested after its last step, and in which term.
     resting: BTreeMap<NodeId, raft::Status>,
@@ -86,8 +86,7 @@ pub struct Bursts {
     seed: u64,
     nodes: Vec<NodeId>,
     groups: Vec<Seen>,
-    /// By node, the groups of the records that are not durable.
-    records: BTreeMap<NodeId, VecDeque<GroupId>>,
+    histories: Histories,
     up: Vec<NodeId>,
     tickets: BTreeMap<(NodeId, Ticket), u64>,
     ids: u64,
@@ -110,7 +109,7 @@ impl Bursts {
             seed,
             nodes: Vec::new(),
             groups: Vec::new(),
-            records: BTreeMap::new(),
+            histories: Histories::default(),
             up: Vec::new(),
             tickets: BTreeMap::new(),
             ids: 0,
@@ -290,10 +289,7 @@ impl Subject<Machine> for Bursts {
             if rng.below(2) == 0 {
                 config = config.preferring(nodes[group.get() as usize % nodes.len()]);
             }
-            let mut settings = replicated::Settings::of(config);
-            settings.patience = Duration::from_millis(500 + rng.below(3_000));
-            settings.tick = Duration::from_millis(50 + rng.below(1_000));
-            settings.snapshot_entries = 8 + rng.below(24) as usize;
+            let settings = drawn(config, &mut rng);
             if nodes.contains(&node) {
                 groups.push((group, settings));
             }
@@ -310,10 +306,12 @@ impl Subject<Machine> for Bursts {
 
     fn on_start(&mut self, nodes: &[NodeId]) {
         self.nodes = nodes.to_vec();
+        let layout = self.layout(nodes);
+        let history = |(_, group, _): &(GroupId, Vec<NodeId>, _)| History::of(nodes).among(group.len());
+        self.histories = Histories::of(layout.iter().map(history));
         let seen = |(id, group, home): (GroupId, Vec<NodeId>, _)| Seen {
             home,
             id,
-            history: History::of(nodes).among(group.len()),
             nodes: group,
             promises: Promises::default(),
             resting: BTreeMap::new(),
@@ -322,7 +320,7 @@ impl Subject<Machine> for Bursts {
             answered: 0,
             probe: None,
         };
-        self.groups = self.layout(nodes).into_iter().map(seen).collect();
+        self.groups = layout.into_iter().map(seen).collect();
     }
 
     fn on_work(&mut self, desk: &mut Desk<Machine>) {
@@ -368,12 +366,9 @@ impl Subject<Machine> for Bursts {
             });
         }
         let Message::Group { group, message } = message else { return Ok(()) };
-        let seen = self.seen(*group);
-        seen.sent = at.now.as_micros();
+        self.seen(*group).sent = at.now.as_micros();
         let replicated::Message::Raft(message) = message else { return Ok(()) };
-        let leaders = seen.history.leaders();
-        seen.history.on_sent(at, to, message)?;
-        if seen.history.leaders() > leaders.max(1) {
+        if self.histories.on_sent(at, to, *group, message)? {
             self.hit(Path::LeaderChanged);
         }
         Ok(())
@@ -402,17 +397,11 @@ impl Subject<Machine> for Bursts {
     }
 
     fn on_record(&mut self, at: At, record: &Record<'_>) -> Check {
-        self.records.entry(at.node).or_default().push_back(record.group);
-        self.seen(record.group).history.on_record(at, &record.inner)
+        self.histories.on_record(at, record)
     }
 
     fn on_durable(&mut self, at: At, count: usize) -> Check {
-        for _ in 0..count {
-            let group = self.records.entry(at.node).or_default().pop_front();
-            let group = group.ok_or_else(|| Broken::new("what is durable was written", at.node))?;
-            self.seen(group).history.on_durable(at, 1)?;
-        }
-        Ok(())
+        self.histories.on_durable(at, count)
     }
 
     fn on_event(
@@ -441,9 +430,8 @@ impl Subject<Machine> for Bursts {
 
     fn on_crash(&mut self, at: At, _: &mut Desk<Machine>) -> Check {
         self.up.retain(|node| *node != at.node);
-        self.records.remove(&at.node);
+        self.histories.on_crash(at);
         for seen in &mut self.groups {
-            seen.history.on_crash(at);
             seen.resting.remove(&at.node);
             seen.told_to_rest.retain(|node| *node != at.node);
         }
@@ -458,21 +446,20 @@ impl Subject<Machine> for Bursts {
 
     fn on_restored(&mut self, at: At, machine: &Machine) -> Check {
         self.up.push(at.node);
-        let members = machine.iter().map(|(group, member)| (group, member.status()));
-        members.into_iter().try_for_each(|(group, status)| self.seen(group).history.on_restored(at, &status))
+        self.histories.on_restored(at, machine.iter().map(|(group, member)| (group, member.status())))
     }
 
     fn after_step(&mut self, at: At, machine: &Machine) -> Check {
         for (group, member) in machine.iter() {
             let status = member.status();
-            self.seen(group).history.after_step(at, &status)?;
+            self.histories.group(group).after_step(at, &status)?;
             self.look(at, group.get() as usize, machine, status)?;
         }
         Ok(())
     }
 
     fn favourite(&self) -> Option<NodeId> {
-        self.groups.first().and_then(|seen| seen.history.leader())
+        self.histories.leader()
     }
 
     fn on_calm(&mut self, _: Instant, healthy: &[NodeId], _: &mut Desk<Machine>) {
@@ -508,11 +495,6 @@ impl Subject<Machine> for Bursts {
     }
 
     fn tell(&self, told: Told<'_, '_, Machine>) -> String {
-        match told {
-            Told::Request(request) => format!("{request:?}"),
-            Told::Message(message) => format!("{message:?}"),
-            Told::Record(record) => format!("{record:?}"),
-            Told::Event(event) => format!("{event:?}"),
-        }
+        told.in_full()
     }
 }

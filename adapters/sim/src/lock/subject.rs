@@ -5,6 +5,7 @@ use super::grants::Grants;
 use super::leases::Leases;
 use crate::chance::Chance;
 use crate::raft::History;
+use crate::replicated::drawn;
 use crate::subject::{Answer, At, Broken, Check, Desk, Subject, Told};
 use crate::tally::Tally;
 use crate::trace::Trace;
@@ -252,11 +253,7 @@ fn hash(image: &(impl Image + ?Sized)) -> u64 {
 impl Subject<Machine> for Clients {
     fn settings(&self, node: NodeId, nodes: &[NodeId]) -> Settings<Space> {
         let mut rng = Rng::new(self.seed ^ 0x5E77);
-        let mut settings = Settings::of(Config::new(node, nodes));
-        settings.patience = Duration::from_millis(500 + rng.below(3_000));
-        settings.tick = Duration::from_millis(50 + rng.below(1_000));
-        settings.snapshot_entries = 8 + rng.below(24) as usize;
-        settings
+        drawn(Config::new(node, nodes), &mut rng)
     }
 
     fn on_start(&mut self, nodes: &[NodeId]) {
@@ -369,11 +366,6 @@ impl Subject<Machine> for Clients {
     }
 
     fn tell(&self, told: Told<'_, '_, Machine>) -> String {
-        match told {
-            Told::Request(request) => format!("{request:?}"),
-            Told::Message(message) => format!("{message:?}"),
-            Told::Record(record) => format!("{record:?}"),
-            Told::Event(event) => format!("{event:?}"),
-        }
+        told.in_full()
     }
 }

@@ -331,12 +331,7 @@ impl Subject<Machine> for Proposals {
     }
 
     fn tell(&self, told: Told<'_, '_, Machine>) -> String {
-        match told {
-            Told::Request(request) => format!("{request:?}"),
-            Told::Message(message) => format!("{message:?}"),
-            Told::Record(record) => format!("{record:?}"),
-            Told::Event(event) => format!("{event:?}"),
-        }
+        told.in_full()
     }
 }
 
