@@ -1,15 +1,16 @@
 //! Who begins transactions, what the applications say, and how the world is told of them.
 
-use super::bank::{Bank, OPEN, PLACES, RESERVED, Step, Work};
+use super::bank::{Bank, PLACES, RESERVED, Seen, Step, Work};
 use super::notes::Notes;
+use super::path::Path;
 use super::story::{Tale, check_order, check_sums};
 use crate::chance::Chance;
 use crate::subject::{Answer, At, Broken, Check, Desk, Subject, Told, holds};
 use crate::tally::Tally;
 use quorate::space::Heap;
-use quorate::two_phase::coordinator::{self, Cause, Outcome};
+use quorate::two_phase::coordinator::{self, Outcome};
 use quorate::two_phase::participant::{self, Request};
-use quorate::two_phase::{Config, Message, Node, Record, Side, Transaction, Vote};
+use quorate::two_phase::{Config, Message, Node, Record, Side, Vote};
 use quorate::{Age, Hosted, Instant, NodeId, TxId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -20,127 +21,59 @@ pub type Machine = Node<Work, Space>;
 type Wish = <Machine as quorate::Machine>::Request;
 type Told_<'a> = <Machine as quorate::Machine>::Event<'a>;
 
-crate::paths! {
-    /// Rare paths that many seeds together must reach.
-    pub enum Path {
-        /// All did it.
-        Committed = "commit: committed",
-        /// A participant could not.
-        Refused = "commit: refused",
-        /// Not all had voted in time.
-        TimedOut = "commit: timed out",
-        /// It was in the way of an older one.
-        Wounded = "commit: wounded",
-        /// It was given up by who had asked for it.
-        Cancelled = "commit: cancelled",
-        /// The only one has not said whether it did it.
-        Unknown = "commit: outcome unknown",
-        /// One that was wounded got its turn.
-        Aged = "commit: wounded, tried again, committed",
-        /// A coordinator had no room.
-        Busy = "commit: coordinator full",
-        /// A participant had no room.
-        Full = "commit: participant full",
-        /// It waited for a lock.
-        Waited = "commit: waited for a lock",
-        /// The only one waited too long for a lock.
-        GaveUp = "commit: the only one gave up waiting",
-        /// All accounts were looked at, in one transaction.
-        Audited = "commit: all accounts audited",
-        /// Who only read voted.
-        ReadOnly = "commit: read-only vote",
-        /// The only one did it at once.
-        AtOnce = "commit: done at once by the only one",
-        /// The only one was told to wait for the decision.
-        NotAtOnce = "commit: the only one waited for the decision",
-        /// The only one was asked again, and said again that it is done.
-        KeptAgain = "commit: kept answer given again",
-        /// A coordinator that knew nothing any more answered.
-        PresumedAbort = "commit: presumed abort answered",
-        /// A peer told how it ended.
-        PeerTold = "commit: peer told the decision",
-        /// A peer that had not voted refused for one in doubt.
-        PeerRefused = "commit: peer refused for one in doubt",
-        /// It was asked for what it had done and forgotten.
-        LatePrepare = "commit: asked again for what was done",
-        /// It promised again what it had promised before.
-        NotFirst = "commit: promised again",
-        /// A decision of an earlier life was told again.
-        ToldAgain = "commit: decision told again after a restart",
-        /// Locks of an earlier life were taken again.
-        Retaken = "commit: locks taken again after a restart",
-        /// A coordinator's log began anew.
-        CoordinatorRestart = "commit: coordinator's log begun anew",
-        /// A participant's log began anew.
-        ParticipantRestart = "commit: participant's log begun anew",
-        /// Enough numbers were reserved again.
-        Numbered = "commit: numbers reserved",
-        /// An operator settled it.
-        Forced = "commit: forced by an operator",
-        /// An operator settled it otherwise than the others.
-        Contradicted = "commit: contradiction told by the participant",
-        /// The coordinator heard of it.
-        CoordinatorContradicted = "commit: contradiction told by the coordinator",
-        /// A participant had no room to remember what its application had done.
-        NoRoomToRemember = "commit: no room to remember what was done",
-        /// An application forgot what it had done.
-        Forgotten = "commit: application forgot what it did",
-    }
-}
-
 /// The timers.
-const BEGIN: u64 = 0;
-const OPERATOR: u64 = 1;
+pub(super) const BEGIN: u64 = 0;
+pub(super) const OPERATOR: u64 = 1;
 const FIRST_TASK: u64 = 10;
 
 /// What was asked of a node, by its tag.
 #[derive(Debug)]
-enum Asked {
+pub(super) enum Asked {
     Begin(BTreeMap<NodeId, Work>, Option<Age>),
     Cancel,
-    Say(Request, Vec<super::bank::Seen>),
+    Say(Request, Vec<Seen>),
 }
 
 /// What an application has put off.
 #[derive(Clone, Debug)]
-enum Task {
+pub(super) enum Task {
     Answer(TxId),
     GiveUp(TxId),
-    Say(Request, Vec<super::bank::Seen>),
+    Say(Request, Vec<Seen>),
     Do(TxId, Work),
 }
 
 /// Transfers between accounts of several nodes, and audits.
 #[derive(Debug)]
 pub struct Transfers {
-    seed: u64,
-    gap: u64,
-    slowness: u64,
-    has_operator: bool,
-    nodes: Vec<NodeId>,
+    pub(super) seed: u64,
+    pub(super) gap: u64,
+    pub(super) slowness: u64,
+    pub(super) has_operator: bool,
+    pub(super) nodes: Vec<NodeId>,
     /// Those that stay up once the faults have stopped.
-    healthy: Vec<NodeId>,
-    is_calm: bool,
-    banks: Vec<Bank>,
-    notes: Notes,
-    tales: BTreeMap<TxId, Tale>,
+    pub(super) healthy: Vec<NodeId>,
+    pub(super) is_calm: bool,
+    pub(super) banks: Vec<Bank>,
+    pub(super) notes: Notes,
+    pub(super) tales: BTreeMap<TxId, Tale>,
     /// Since when each part is promised that was not told how it ended.
-    promised: BTreeMap<(NodeId, TxId), Instant>,
+    pub(super) promised: BTreeMap<(NodeId, TxId), Instant>,
     /// The coordinators of an earlier life had decided these.
-    earlier: BTreeSet<TxId>,
-    retry: Vec<(BTreeMap<NodeId, Work>, Age)>,
-    aged: BTreeSet<TxId>,
-    dones: BTreeMap<(NodeId, TxId), u32>,
-    asked: BTreeMap<u64, Asked>,
-    tasks: BTreeMap<u64, (NodeId, u64, Task)>,
-    numbers: u64,
+    pub(super) earlier: BTreeSet<TxId>,
+    pub(super) retry: Vec<(BTreeMap<NodeId, Work>, Age)>,
+    pub(super) aged: BTreeSet<TxId>,
+    pub(super) dones: BTreeMap<(NodeId, TxId), u32>,
+    pub(super) asked: BTreeMap<u64, Asked>,
+    pub(super) tasks: BTreeMap<u64, (NodeId, u64, Task)>,
+    pub(super) numbers: u64,
     /// The transaction that has to get through in the end.
-    last: Option<TxId>,
-    is_last_through: bool,
-    tally: Tally,
+    pub(super) last: Option<TxId>,
+    pub(super) is_last_through: bool,
+    pub(super) tally: Tally,
 }
 
-const fn slot(node: NodeId) -> usize {
+pub(super) const fn slot(node: NodeId) -> usize {
     node.get() as usize - 1
 }
 
@@ -174,322 +107,22 @@ impl Transfers {
         }
     }
 
-    fn hit(&mut self, path: Path) {
+    pub(super) fn hit(&mut self, path: Path) {
         self.tally.hit(path as usize);
     }
 
-    fn bank(&mut self, node: NodeId) -> &mut Bank {
+    pub(super) fn bank(&mut self, node: NodeId) -> &mut Bank {
         &mut self.banks[slot(node)]
     }
 
-    fn tale(&mut self, tx: TxId) -> &mut Tale {
+    pub(super) fn tale(&mut self, tx: TxId) -> &mut Tale {
         self.tales.entry(tx).or_default()
     }
 
-    fn ask(&mut self, node: NodeId, asked: Asked, wish: Wish, desk: &mut Desk<Machine>) {
+    pub(super) fn ask(&mut self, node: NodeId, asked: Asked, wish: Wish, desk: &mut Desk<Machine>) {
         self.numbers += 1;
         self.asked.insert(self.numbers, asked);
         desk.ask(node, self.numbers, wish);
-    }
-
-    /// Has an application do something, now or later.
-    fn put_off(&mut self, node: NodeId, task: Task, desk: &mut Desk<Machine>) -> Check {
-        if self.slowness == 0 || desk.rng.below(2) == 0 {
-            return self.carry_out(node, task, desk);
-        }
-        let after = Duration::from_micros(desk.rng.below(self.slowness));
-        self.remind(node, task, after, desk);
-        Ok(())
-    }
-
-    fn remind(&mut self, node: NodeId, task: Task, after: Duration, desk: &mut Desk<Machine>) {
-        self.numbers += 1;
-        let life = self.bank(node).life;
-        self.tasks.insert(self.numbers, (node, life, task));
-        desk.after(after, self.numbers);
-    }
-
-    fn carry_out(&mut self, node: NodeId, task: Task, desk: &mut Desk<Machine>) -> Check {
-        match task {
-            Task::Answer(tx) => {
-                let refuses = !self.is_calm && desk.rng.below(40) == 0;
-                let Some((mut request, seen)) = self.bank(node).answer(tx) else { return Ok(()) };
-                if refuses {
-                    request = Request::Refuse(tx);
-                }
-                if matches!(request, Request::Refuse(_)) {
-                    self.release(node, tx, desk)?;
-                }
-                self.say(node, request, seen, desk);
-                Ok(())
-            }
-            Task::GiveUp(tx) if self.bank(node).waits(tx) => {
-                self.hit(Path::GaveUp);
-                self.say(node, Request::Refuse(tx), Vec::new(), desk);
-                self.release(node, tx, desk)
-            }
-            Task::GiveUp(_) => Ok(()),
-            Task::Say(request, seen) => {
-                self.say(node, request, seen, desk);
-                Ok(())
-            }
-            Task::Do(tx, work) => {
-                if self.bank(node).apply(tx, &work) {
-                    self.tale(tx).on_did(tx, node)?;
-                }
-                self.say(node, Request::Finish(tx), Vec::new(), desk);
-                self.release(node, tx, desk)
-            }
-        }
-    }
-
-    fn say(
-        &mut self,
-        node: NodeId,
-        request: Request,
-        seen: Vec<super::bank::Seen>,
-        desk: &mut Desk<Machine>,
-    ) {
-        self.ask(node, Asked::Say(request, seen), Side::Participant(request), desk);
-    }
-
-    fn release(&mut self, node: NodeId, tx: TxId, desk: &mut Desk<Machine>) -> Check {
-        self.bank(node).release(tx);
-        self.look_at_locks(node, desk)
-    }
-
-    /// Goes on with those whose turn has come, and wounds those in the way.
-    fn look_at_locks(&mut self, node: NodeId, desk: &mut Desk<Machine>) -> Check {
-        while let Some(tx) = self.bank(node).wounded() {
-            self.say(node, Request::Wound(tx), Vec::new(), desk);
-        }
-        while let Some(tx) = self.bank(node).granted() {
-            self.put_off(node, Task::Answer(tx), desk)?;
-        }
-        Ok(())
-    }
-
-    // What clients want.
-
-    fn any_node(&self, desk: &mut Desk<Machine>) -> NodeId {
-        self.nodes[desk.rng.below(self.nodes.len() as u64) as usize]
-    }
-
-    /// A transaction by chance: an audit, a transfer within a node, or one between nodes, some of which may only look.
-    fn draw(&self, desk: &mut Desk<Machine>) -> BTreeMap<NodeId, Work> {
-        let mut parts = BTreeMap::<NodeId, Work>::new();
-        if desk.rng.below(12) == 0 {
-            let look = (0..OPEN as u8).map(|account| Step { account, change: 0 });
-            return self.nodes.iter().map(|&node| (node, Work(look.clone().collect()))).collect();
-        }
-        let mut add = |node, account, change| {
-            let steps = &mut parts.entry(node).or_insert_with(|| Work(Vec::new())).0;
-            match steps.iter_mut().find(|step| step.account == account) {
-                Some(step) => step.change += change,
-                None => steps.push(Step { account, change }),
-            }
-        };
-        let places = if desk.rng.below(4) == 0 { 1 } else { 2 + desk.rng.below(2) };
-        let within = (places == 1).then(|| self.any_node(desk));
-        let mut left = 0;
-        for place in 0..places.max(2) {
-            let (node, account) = (within.unwrap_or(self.any_node(desk)), desk.rng.below(OPEN as u64));
-            let change = if place + 1 == places.max(2) { -left } else { desk.rng.below(60) as i64 - 30 };
-            left += change;
-            add(node, account as u8, change);
-        }
-        for _ in 0..desk.rng.below(3) {
-            add(self.any_node(desk), desk.rng.below(OPEN as u64) as u8, 0);
-        }
-        parts
-    }
-
-    fn begin(
-        &mut self,
-        node: NodeId,
-        parts: BTreeMap<NodeId, Work>,
-        age: Option<Age>,
-        desk: &mut Desk<Machine>,
-    ) {
-        let transaction = Transaction::of(parts.clone()).expect("each node once");
-        let transaction = match age {
-            Some(age) => transaction.aged(age),
-            None => transaction,
-        };
-        let request = Side::Coordinator(coordinator::Request::Begin(transaction));
-        self.ask(node, Asked::Begin(parts, age), request, desk);
-    }
-
-    fn on_begin_timer(&mut self, desk: &mut Desk<Machine>) {
-        let next = Duration::from_micros(desk.rng.below(2 * self.gap));
-        desk.after(next, BEGIN);
-        for _ in 0..=desk.rng.below(3) {
-            let node = self.any_node(desk);
-            let again = if desk.rng.below(2) == 0 { self.retry.pop() } else { None };
-            let (parts, age) = match again {
-                Some((parts, age)) => (parts, Some(age)),
-                None => (self.draw(desk), None),
-            };
-            self.begin(node, parts, age, desk);
-        }
-        if desk.rng.below(10) == 0
-            && let Some((&tx, _)) = self.tales.iter().rev().find(|(_, tale)| tale.outcome.is_none())
-        {
-            let request = Side::Coordinator(coordinator::Request::Cancel(tx));
-            self.ask(tx.coordinator, Asked::Cancel, request, desk);
-        }
-    }
-
-    /// An operator loses patience.
-    fn on_operator_timer(&mut self, now: Instant, desk: &mut Desk<Machine>) {
-        desk.after(Duration::from_millis(300), OPERATOR);
-        let patience = Duration::from_millis(200);
-        let stuck = self.promised.iter().find(|(_, since)| since.after(patience) <= now).map(|(key, _)| *key);
-        if let Some((node, tx)) = stuck {
-            let commit = desk.rng.below(2) == 0;
-            self.say(node, Request::Force { tx, commit }, Vec::new(), desk);
-        }
-    }
-
-    // What nodes say.
-
-    fn on_taken(&mut self, at: At, asked: Asked, ticket: <Machine as quorate::Machine>::Ticket) -> Check {
-        match (asked, ticket) {
-            (Asked::Begin(parts, age), Side::Coordinator(coordinator::Ticket::Begun(tx))) => {
-                // A number that nobody has heard of may be used again after a crash.
-                let before = self.tales.insert(tx, Tale { parts, ..Tale::default() });
-                let is_fresh = before.is_none_or(|tale| tale.yes.is_empty() && tale.outcome.is_none());
-                holds(is_fresh, "a number is used once", || tx.to_string())?;
-                if age.is_some() {
-                    self.aged.insert(tx);
-                }
-                if self.is_calm && self.last.is_none() {
-                    self.last = Some(tx);
-                }
-                Ok(())
-            }
-            (Asked::Say(request, seen), Side::Participant(_)) => {
-                match request {
-                    Request::Promise(tx) | Request::Read(tx) => {
-                        // Asked again by a message that was late, it sees what does not count.
-                        let is_late = self.notes.is_decided(tx) || self.tale(tx).outcome.is_some();
-                        let tale = self.tale(tx);
-                        tale.yes.insert(at.node);
-                        if !is_late {
-                            tale.saw.insert(at.node, seen);
-                        }
-                        self.promised.insert((at.node, tx), at.now);
-                    }
-                    Request::Finish(tx) => self.bank(at.node).finish(tx),
-                    Request::Refuse(_) | Request::Wound(_) | Request::Force { .. } => {}
-                }
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn on_prepare(&mut self, at: At, tx: TxId, age: Age, work: &Work, desk: &mut Desk<Machine>) -> Check {
-        let node = at.node;
-        if self.tale(tx).did.contains(&node) {
-            self.hit(Path::LatePrepare);
-        }
-        if self.bank(node).has_done(tx) {
-            self.say(node, Request::Finish(tx), Vec::new(), desk);
-            return Ok(());
-        }
-        match self.bank(node).lock(tx, age, work) {
-            Some(true) => self.put_off(node, Task::Answer(tx), desk)?,
-            Some(false) => {
-                self.hit(Path::Waited);
-                // The coordinator does not give up one that it has left to the only node, so the node has to.
-                if self.tale(tx).parts.len() == 1 {
-                    self.remind(node, Task::GiveUp(tx), Duration::from_secs(2), desk);
-                }
-            }
-            None => self.say(node, Request::Refuse(tx), Vec::new(), desk),
-        }
-        self.look_at_locks(node, desk)
-    }
-
-    fn on_told(&mut self, at: At, event: &participant::Event<'_, Work>, desk: &mut Desk<Machine>) -> Check {
-        use participant::Event;
-        let node = at.node;
-        match *event {
-            Event::Prepare { tx, age, work } => self.on_prepare(at, tx, age, work, desk),
-            Event::Retake { tx, age, work } => {
-                self.hit(Path::Retaken);
-                self.promised.insert((node, tx), at.now);
-                let is_held = self.bank(node).lock(tx, age, work);
-                holds(is_held == Some(true), "what is taken again is free", || format!("{tx} at {node}"))
-            }
-            Event::Ready => {
-                let open = self.tales.iter().filter(|(_, tale)| tale.open_votes.contains(&node));
-                let is_held = |tx| self.banks[slot(node)].holds(tx) || self.notes.is_over(node, tx);
-                let lost = open.map(|(tx, _)| *tx).find(|&tx| !is_held(tx));
-                holds(lost.is_none(), "what a vote was sent for is held again", || {
-                    format!("{lost:?} at {node}")
-                })?;
-                for tx in self.banks[slot(node)].done().collect::<Vec<_>>() {
-                    self.say(node, Request::Finish(tx), Vec::new(), desk);
-                }
-                Ok(())
-            }
-            Event::Decided { tx, commit, work } => {
-                self.promised.remove(&(node, tx));
-                if let Some(forced) = self.notes.forced(node, tx)
-                    && self.tale(tx).forced.insert(node, forced).is_none()
-                {
-                    self.hit(Path::Forced);
-                }
-                let is_only = self.tale(tx).parts.len() == 1;
-                self.tale(tx).on_decided(tx, node, commit)?;
-                if !commit {
-                    return self.release(node, tx, desk);
-                }
-                if is_only {
-                    self.hit(if self.notes.is_decided(tx) { Path::NotAtOnce } else { Path::AtOnce });
-                }
-                self.put_off(node, Task::Do(tx, work.clone()), desk)
-            }
-            Event::Contradicted { tx, forced } => {
-                self.hit(Path::Contradicted);
-                let tale = self.tale(tx);
-                tale.contradicted.insert(node);
-                holds(tale.forced.get(&node) == Some(&forced), "only what was forced is contradicted", || {
-                    format!("{tx} at {node}")
-                })
-            }
-        }
-    }
-
-    fn on_outcome(&mut self, tx: TxId, age: Age, outcome: Outcome) -> Check {
-        self.tale(tx).on_outcome(tx, outcome)?;
-        self.hit(match outcome {
-            Outcome::Committed => Path::Committed,
-            Outcome::Aborted(Cause::Refused(_)) => Path::Refused,
-            Outcome::Aborted(Cause::TimedOut) => Path::TimedOut,
-            Outcome::Aborted(Cause::Wounded) => Path::Wounded,
-            Outcome::Aborted(Cause::Cancelled) => Path::Cancelled,
-            Outcome::Unknown => Path::Unknown,
-        });
-        let parts = self.tale(tx).parts.clone();
-        if outcome == Outcome::Committed {
-            if parts.len() == self.nodes.len() && !parts.values().any(Work::writes) {
-                self.hit(Path::Audited);
-            }
-            if self.aged.contains(&tx) {
-                self.hit(Path::Aged);
-            }
-        }
-        if outcome == Outcome::Aborted(Cause::Wounded) && self.retry.len() < 20 {
-            self.retry.push((parts, age));
-        }
-        if self.last == Some(tx) {
-            self.is_last_through = outcome == Outcome::Committed;
-            self.last = None;
-        }
-        Ok(())
     }
 
     /// What is still missing once the faults have stopped: of all transactions whose nodes are all well nothing is left.
