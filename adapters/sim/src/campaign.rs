@@ -94,7 +94,9 @@ impl<'o> Campaign<'o> {
                     world.tell_to(BufWriter::new(File::create(path)?));
                 }
                 let violation = world.run().err();
-                if let (Some(path), Some(lines)) = (&self.options.history, history(world.subject())) {
+                if let Some(path) = &self.options.history {
+                    let none = || io::Error::other("--history: only the clients of --machine lock keep one");
+                    let lines = history(world.subject()).ok_or_else(none)?;
                     let mut file = BufWriter::new(File::create(path)?);
                     lines.iter().try_for_each(|line| writeln!(file, "{line}"))?;
                 }

@@ -31,7 +31,7 @@ pub(crate) struct Options {
     /// Tells every step of the run in words, into this file. Needs --seed.
     #[arg(long, requires = "seed", value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
-    /// Writes what the clients saw, one JSON object a line, into this file. Needs --seed.
+    /// Writes what the clients of the lock service saw, one JSON object a line, into this file. Needs --seed.
     #[arg(long, requires = "seed", value_name = "FILE")]
     pub(crate) history: Option<PathBuf>,
     /// How many worlds run at a time.
