@@ -165,6 +165,10 @@ impl<A: Transactional> Shard<A> {
     fn line_up(&mut self, now: Moment, keys: Vec<(Key, Mode)>, item: Item<A>) -> ReplyOf<A> {
         // Unique: it is named after its entry. As young as can be: it waits nowhere else, so nobody waits in a circle.
         let tx = TxId { coordinator: NodeId::default(), number: now.index.get() };
+        if self.rows.contains_key(&tx) {
+            // An image said that an entry to come had left it.
+            return Reply::Full;
+        }
         let age = self.latest.next();
         let is_free = !keys.iter().any(|(key, mode)| self.locks.is_wanted(key, *mode));
         if is_free && !matches!(item, Item::Look) {

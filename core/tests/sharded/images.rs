@@ -49,6 +49,23 @@ fn what_waits_in_line_shares_its_name_with_no_transaction() {
 }
 
 #[test]
+fn nothing_takes_the_place_of_what_an_image_named_after_a_later_entry() {
+    let mut shard = promised();
+    let name = tx(0, 9);
+    assert!(
+        matches!(shard.apply(at(9, 1), &Command::Plain(Pay { account: 1, amount: 5 })), Reply::Waits { tx, .. } if tx == name)
+    );
+    let later = image(&shard);
+    let mut shard = Shard::<Bank>::restore(&later).expect("its own bytes");
+    for command in
+        [Command::Plain(Pay { account: 1, amount: -5 }), Command::Once(pay(1, -5)), Command::Once(pay(2, -5))]
+    {
+        assert_eq!(shard.apply(at(9, 2), &command), Reply::Full);
+    }
+    assert_eq!(image(&shard), later);
+}
+
+#[test]
 fn an_image_whose_parts_contradict_is_refused() {
     let (full, empty) = (promised(), Shard::<Bank>::default());
     let rows = |shard: &Shard<Bank>| {
