@@ -23,8 +23,9 @@
 //! ```
 //!
 //! *Presumed abort.* A home decides until a moment of its own time that the transaction names, and never after. So a home
-//! that remembers no decision, and is past that moment, answers for ever that nothing was done: it need remember nothing but
-//! decisions to do that somebody has not heard of.
+//! that remembers no decision, and is past that moment, answers for ever that nothing was done. One that is asked before
+//! decides that nothing is, and remembers it until then. So it need remember nothing but that, and decisions to do that
+//! somebody has not heard of.
 //!
 //! *When the conductor is gone*, each group that has promised and has not heard for a while says so on all its nodes, and its
 //! leader's node asks the home ([`Command::Resolve`]). A home that has decided, and not been told to forget, has its
@@ -70,10 +71,12 @@ pub type Key = Box<[u8]>;
 const LIMIT: Duration = Duration::from_secs(2);
 /// How far a node's idea of a home's time may be behind.
 const SLACK: Duration = Duration::from_millis(500);
-/// When a group that has promised and not heard asks; or a home that has decided tells again. In its own time.
-const LATE: Duration = Duration::from_secs(3);
+/// When a group that has promised and not heard asks; a home that has decided tells again; a turn that nobody takes is lost.
+/// In its own time. Longer than it takes to notice that a leader is gone and to elect another, so that it is rare that a
+/// conductor that lives is asked about; shorter than `LIMIT`, so that who waits for what a dead one left behind gets it.
+const LATE: Duration = Duration::from_secs(1);
 /// How long until it does so again.
-const RETRY: Duration = Duration::from_millis(500);
+const RETRY: Duration = Duration::from_millis(250);
 /// How long anything keeps its place in line.
 const TURN: Duration = Duration::from_secs(5);
 /// How many transactions a node conducts at a time.

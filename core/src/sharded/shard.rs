@@ -35,7 +35,7 @@ pub struct Shard<A: Transactional> {
     pub(super) application: A,
     pub(super) locks: KeyLocks,
     pub(super) rows: BTreeMap<TxId, Row<A>>,
-    /// What was decided here to be done, and who has to do it.
+    /// What was decided here, and has to be remembered.
     pub(super) decisions: BTreeMap<TxId, Decision>,
     /// When to look at what.
     pub(super) due: BTreeSet<(Timestamp, TxId)>,
@@ -55,13 +55,20 @@ pub(super) enum Row<A: Transactional> {
     Line { item: Item<A>, is_turn: bool, due: Timestamp },
 }
 
-/// What was decided here to be done.
+/// What was decided here.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Decision {
-    /// Who has to do it.
+    /// Who has to do it; none if it is decided that nothing is done.
     pub(super) groups: Vec<GroupId>,
-    /// When to look whether they have.
+    /// When to look whether they have; or from when on it could not be decided otherwise any more.
     pub(super) due: Timestamp,
+}
+
+impl Decision {
+    /// Whether it is to be done.
+    const fn is_to_do(&self) -> bool {
+        !self.groups.is_empty()
+    }
 }
 
 #[derive(Debug)]
@@ -178,7 +185,7 @@ impl<A: Transactional> Shard<A> {
         self.hear(age);
         self.wound();
         let is_turn = acquired == Acquired::Granted;
-        let due = now.time.after(TURN);
+        let due = now.time.after(if is_turn { LATE } else { TURN });
         self.rows.insert(tx, Row::Line { item, is_turn, due });
         self.due.insert((due, tx));
         Reply::Waits { tx, latest: self.latest }
@@ -242,18 +249,21 @@ impl<A: Transactional> Shard<A> {
                 Row::Line { .. } => Reply::Unknown,
             };
         }
-        if self.decisions.contains_key(&tx) {
-            // Its part here is done.
-            return Reply::Decided(Some(true));
-        }
-        // Such names are given to what waits in line.
+        // Such names are given to what waits in line. And what is decided is promised no more.
         if tx.coordinator == NodeId::default() {
             return Reply::Unknown;
+        }
+        if let Some(decision) = self.decisions.get(&tx) {
+            return Reply::Decided(Some(decision.is_to_do()));
         }
         let keys = collect(|visit| A::keys(&part.work, visit));
         match self.locks.acquire(tx, part.age, keys) {
             Err(_) => return Reply::Full,
-            Ok(Acquired::Waiting) => self.wound(),
+            Ok(Acquired::Waiting) => {
+                // Who conducts it gives it up before.
+                part.due = now.time.after(LIMIT + SLACK);
+                self.wound();
+            }
             Ok(Acquired::Granted) => match self.application.prepare(now, tx, &part.work) {
                 Ok(gain) => part.stage = Stage::Promised(gain),
                 Err(objection) => {
@@ -279,8 +289,8 @@ impl<A: Transactional> Shard<A> {
     }
 
     fn decide(&mut self, now: Moment, tx: TxId, groups: &[GroupId], until: Timestamp) -> ReplyOf<A> {
-        if self.decisions.contains_key(&tx) {
-            return Reply::Decided(Some(true));
+        if let Some(decision) = self.decisions.get(&tx) {
+            return Reply::Decided(Some(decision.is_to_do()));
         }
         let is_promised = self
             .rows
@@ -299,11 +309,12 @@ impl<A: Transactional> Shard<A> {
 
     /// All others have promised. What is decided here needs no promise: it is done, or not.
     fn commit(&mut self, now: Moment, tx: TxId, part: Part<A>, groups: &[GroupId]) -> ReplyOf<A> {
-        if self.decisions.contains_key(&tx) || self.rows.contains_key(&tx) {
+        let is_to_do = self.decisions.get(&tx).map(Decision::is_to_do);
+        if is_to_do == Some(true) || self.rows.contains_key(&tx) {
             // It is asked once only: what it would gain is not known any more.
             return Reply::Unknown;
         }
-        if now.time > part.until {
+        if is_to_do == Some(false) || now.time > part.until {
             return Reply::Decided(Some(false));
         }
         let reply = self.prepare(now, tx, part);
@@ -317,10 +328,13 @@ impl<A: Transactional> Shard<A> {
     fn carry(&mut self, now: Moment, tx: TxId, groups: &[GroupId]) {
         self.finish(now, tx, true);
         if !groups.is_empty() {
-            let due = now.time.after(LATE);
-            self.decisions.insert(tx, Decision { groups: groups.to_vec(), due });
-            self.due.insert((due, tx));
+            self.remember(tx, groups.to_vec(), now.time.after(LATE));
         }
+    }
+
+    fn remember(&mut self, tx: TxId, groups: Vec<GroupId>, due: Timestamp) {
+        self.decisions.insert(tx, Decision { groups, due });
+        self.due.insert((due, tx));
     }
 
     fn finish(&mut self, now: Moment, tx: TxId, commit: bool) {
@@ -338,23 +352,30 @@ impl<A: Transactional> Shard<A> {
     }
 
     fn forget(&mut self, tx: TxId) {
-        if let Some(decision) = self.decisions.remove(&tx) {
+        if let Some(decision) = self.decisions.get(&tx).filter(|decision| decision.is_to_do()) {
             self.due.remove(&(decision.due, tx));
+            self.decisions.remove(&tx);
         }
     }
 
     fn resolve(&mut self, now: Moment, tx: TxId, until: Timestamp) -> ReplyOf<A> {
-        if self.decisions.contains_key(&tx) {
-            Reply::Decided(Some(true))
-        } else if now.time > until {
-            // Presumed abort: it was not decided in time, and can be no more.
-            Reply::Decided(Some(false))
-        } else {
-            // A group with nothing to do rests, and its time stands still: not before this.
-            let over = until.min(now.time.after(LIMIT + SLACK)).after(Duration::from_micros(1));
-            self.due.insert((over, tx));
-            Reply::Undecided
+        // What waits in line is not decided.
+        if tx.coordinator == NodeId::default() {
+            return Reply::Unknown;
         }
+        if let Some(decision) = self.decisions.get(&tx) {
+            return Reply::Decided(Some(decision.is_to_do()));
+        }
+        // Presumed abort: it was not decided in time, and can be no more. Before that, nobody may decide it later.
+        let over = until.after(Duration::from_micros(1));
+        if now.time <= until {
+            if self.decisions.len() >= TRANSACTIONS || over == until {
+                return Reply::Undecided;
+            }
+            self.remember(tx, Vec::new(), over);
+        }
+        self.finish(now, tx, false);
+        Reply::Decided(Some(false))
     }
 
     fn force(&mut self, now: Moment, tx: TxId, commit: bool) -> ReplyOf<A> {
@@ -388,9 +409,12 @@ impl<A: Transactional> Shard<A> {
     fn settle(&mut self, now: Moment) {
         self.settles = None;
         while let Some(tx) = self.locks.next_granted() {
-            match self.rows.get_mut(&tx) {
-                Some(Row::Line { is_turn, .. }) => *is_turn = true,
-                Some(Row::Part(Part { work, stage: stage @ Stage::Waiting, .. })) => {
+            let due = match self.rows.get_mut(&tx) {
+                Some(Row::Line { is_turn, due, .. }) => {
+                    *is_turn = true;
+                    due
+                }
+                Some(Row::Part(Part { work, stage: stage @ Stage::Waiting, due, .. })) => {
                     match self.application.prepare(now, tx, work) {
                         Ok(gain) => *stage = Stage::Promised(gain),
                         Err(objection) => {
@@ -398,11 +422,19 @@ impl<A: Transactional> Shard<A> {
                             self.locks.release(tx);
                         }
                     }
+                    due
                 }
                 // An image said that it had its turn, and that nobody was told.
                 Some(Row::Part(_)) => continue,
-                None => self.locks.release(tx),
-            }
+                None => {
+                    self.locks.release(tx);
+                    continue;
+                }
+            };
+            // From now on others wait for it.
+            self.due.remove(&(*due, tx));
+            *due = now.time.after(LATE);
+            self.due.insert((*due, tx));
             self.news.push_back(Notice::Turned(tx));
         }
         self.wound();
@@ -423,7 +455,7 @@ impl<A: Transactional> Shard<A> {
             && at <= now.time
         {
             self.due.pop_first();
-            // What else is due by this name was over, or asked for time to pass.
+            // What else is due by this name is over.
             if self.is_due(at, tx) {
                 all.push((at, tx));
             }
@@ -446,6 +478,11 @@ impl<A: Transactional> Shard<A> {
                 Some(_) | None => {}
             }
             if let Some(decision) = self.decisions.get_mut(&tx).filter(|decision| decision.due == at) {
+                if !decision.is_to_do() {
+                    // It is too late to decide it otherwise.
+                    self.decisions.remove(&tx);
+                    continue;
+                }
                 decision.due = again;
                 self.news.push_back(Notice::Lingering { tx, groups: decision.groups.clone() });
                 self.due.insert((again, tx));

@@ -44,11 +44,25 @@ where
             }
             Reply::Objects(objection) => Outcome::Aborted { group: part.group, objection },
             Reply::Full => Outcome::Failed(Failure::Full),
+            // Others have had it given up.
+            Reply::Decided(Some(false)) => return self.on_given_up(task),
             Reply::Plain(_) | Reply::Decided(_) | Reply::Undecided | Reply::Finished | Reply::Unknown => {
                 Outcome::Failed(Failure::TimedOut)
             }
         };
         self.end_span(task, outcome);
+        self.finish(task, false, false);
+    }
+
+    /// Nothing is done of it: it was asked about, as if nobody conducted it any more, or decided too late. If there is time, it
+    /// is tried again: this node may have thought it earlier than it is at home, after a restart say. It knows better now.
+    pub(super) fn on_given_up(&mut self, task: u64) {
+        self.counters.too_late += 1;
+        let begun = self.tasks.get(&task).map(|task| task.begun).unwrap_or_default();
+        if begun.after(LIMIT) > self.now {
+            return self.begin_again(task);
+        }
+        self.end_span(task, Outcome::Failed(Failure::TimedOut));
         self.finish(task, false, false);
     }
 
@@ -101,16 +115,7 @@ where
                 self.end_committed(task);
                 self.finish(task, true, writes);
             }
-            Reply::Decided(Some(false)) => {
-                self.counters.too_late += 1;
-                // This node may have thought it earlier than it is at home, after a restart say. It knows better now.
-                let begun = self.tasks.get(&task).map(|task| task.begun).unwrap_or_default();
-                if begun.after(LIMIT) > self.now {
-                    return self.begin_again(task);
-                }
-                self.end_span(task, Outcome::Failed(Failure::TimedOut));
-                self.finish(task, false, false);
-            }
+            Reply::Decided(Some(false)) => self.on_given_up(task),
             _ => {
                 // Others have ended it meanwhile, or an operator has.
                 self.counters.too_late += 1;

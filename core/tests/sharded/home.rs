@@ -75,14 +75,68 @@ fn a_home_whose_keys_are_taken_promises_in_its_turn_before_it_decides() {
 }
 
 #[test]
-fn a_home_presumes_nothing_before_its_time_is_over() {
-    let mut shard = Shard::default();
+fn a_home_that_is_asked_in_time_decides_that_nothing_is_done() {
     let resolve = Command::Resolve { tx: TX, until: UNTIL };
-    assert_eq!(at(&mut shard, 90, &resolve), Reply::Undecided);
-    assert_eq!(at(&mut shard, 91, &resolve), Reply::Decided(Some(false)));
+    for is_promised in [true, false] {
+        let mut shard = Shard::default();
+        if is_promised {
+            assert_eq!(at(&mut shard, 1, &prepare()), Reply::Gains(vec![101]));
+        }
+        // Who comes with a promise later, or asks for one, is told the same, as long as it could be decided otherwise.
+        for time in [10, 80] {
+            assert_eq!(at(&mut shard, time, &resolve), Reply::Decided(Some(false)));
+            assert_eq!(at(&mut shard, time + 1, &decide()), Reply::Decided(Some(false)));
+            assert_eq!(at(&mut shard, time + 2, &prepare()), Reply::Decided(Some(false)));
+            assert_eq!(at(&mut shard, time + 3, &commit()), Reply::Decided(Some(false)));
+            at(&mut shard, time + 4, &Command::Forget(vec![TX]));
+        }
+        assert_eq!(at(&mut shard, 90, &commit()), Reply::Decided(Some(false)));
+        assert!(!shard.is_idle() && shard.deadline() == Some(Timestamp::from_micros(91)));
+        // From then on there is nothing to remember.
+        assert_eq!(at(&mut shard, 91, &commit()), Reply::Decided(Some(false)));
+        assert!(shard.is_idle() && shard.application().accounts.is_empty());
+    }
+}
+
+#[test]
+fn a_home_presumes_that_nothing_is_done_when_its_time_is_over() {
+    let mut shard = Shard::default();
+    assert_eq!(at(&mut shard, 91, &Command::Resolve { tx: TX, until: UNTIL }), Reply::Decided(Some(false)));
+    assert!(shard.is_idle());
     // Whoever comes with a promise now is told the same.
     assert_eq!(at(&mut shard, 92, &prepare()), Reply::Gains(vec![101]));
     assert_eq!(at(&mut shard, 93, &decide()), Reply::Decided(Some(false)));
+}
+
+#[test]
+fn a_home_decides_only_so_much_to_come_to_nothing() {
+    let mut shard = Shard::default();
+    let resolve = |number| Command::Resolve { tx: TxId { number, ..TX }, until: UNTIL };
+    for number in 0..4096 {
+        assert_eq!(at(&mut shard, 1, &resolve(number)), Reply::Decided(Some(false)));
+    }
+    assert_eq!(at(&mut shard, 2, &resolve(4096)), Reply::Undecided);
+    assert_eq!(at(&mut shard, 91, &resolve(4096)), Reply::Decided(Some(false)));
+}
+
+#[test]
+fn what_gets_its_turn_is_looked_at_from_then_on() {
+    let mut shard = Shard::default();
+    let second = |micros: u64| Timestamp::from_micros(1_000_000 + micros);
+    at(&mut shard, 1, &other(-1));
+    assert!(matches!(at(&mut shard, 2, &prepare()), Reply::Waits { .. }));
+    let line = Command::Plain(Pay { account: 5, amount: 1 });
+    let Reply::Waits { tx, .. } = at(&mut shard, 3, &line) else { panic!("it waits") };
+    assert_eq!(shard.deadline(), Some(second(1)), "what is promised");
+    at(&mut shard, 900_000, &other(0));
+    at(&mut shard, 900_002, &Command::Forget(Vec::new()));
+    assert_eq!(shard.deadline(), Some(second(900_002)), "what has been promised just now");
+    at(&mut shard, 1_500_000, &Command::Finish { tx: TX, commit: false });
+    at(&mut shard, 1_500_002, &Command::Forget(Vec::new()));
+    assert_eq!(shard.deadline(), Some(second(1_500_002)), "whose turn it is");
+    at(&mut shard, 2_500_002, &Command::Forget(Vec::new()));
+    assert!(shard.is_idle());
+    assert_eq!(at(&mut shard, 2_500_003, &Command::Turn { tx }), Reply::Unknown);
 }
 
 #[test]
@@ -149,7 +203,7 @@ fn a_home_promises_nothing_anew_for_what_it_decided() {
 fn a_copy_of_a_home_that_was_asked_goes_on_as_the_home_does() {
     let (mut shard, mut copy) = (Shard::default(), Shard::default());
     at(&mut shard, 1, &prepare());
-    assert_eq!(at(&mut shard, 2, &Command::Resolve { tx: TX, until: UNTIL }), Reply::Undecided);
+    assert_eq!(at(&mut shard, 2, &Command::Resolve { tx: TX, until: UNTIL }), Reply::Decided(Some(false)));
     copy.load(&image(&shard)).expect("its own bytes");
     for time in [100, 4_000_000] {
         for shard in [&mut shard, &mut copy] {
