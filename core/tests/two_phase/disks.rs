@@ -2,8 +2,9 @@
 
 use crate::cluster::{Machine_, Space, node};
 use quorate::codec::VERSION;
-use quorate::two_phase::Config;
-use quorate::{Fault, Hosted, Instant, Stored};
+use quorate::two_phase::participant::{Event, Reason, Request};
+use quorate::two_phase::{Config, Side};
+use quorate::{Fault, Hosted, Instant, Machine, Output, Stored, TxId};
 
 /// A node from these records, each with its side; all are of the version.
 fn restore(records: &[(u8, &[u8])]) -> Result<Machine_, Fault> {
@@ -32,4 +33,28 @@ fn only_what_can_have_begun_is_decided() {
     assert!(restore(&[(0, &[0, 8]), COMMITTED]).is_ok());
     assert!(restore(&[COMMITTED]).is_err());
     assert!(restore(&[COMMITTED, (0, &[0, 7])]).is_err());
+}
+
+#[test]
+fn nothing_is_forced_before_all_is_taken_again() {
+    let second = (1, &[3, 1, 6, 8, 1, 2, 0, 1, 4][..]);
+    let mut machine = restore(&[PROMISED, second]).expect("its records");
+    let [first, second] = [5, 6].map(|number| TxId { coordinator: node(1), number });
+    let told = |machine: &mut Machine_| match machine.poll() {
+        Some(Output::Event(Side::Participant(Event::Retake { tx, .. }))) => Some(tx),
+        Some(Output::Event(Side::Participant(Event::Ready))) => None,
+        other => panic!("{other:?}"),
+    };
+    let force = |machine: &mut Machine_| {
+        let request = Request::Force { tx: first, commit: true };
+        machine.request(Instant::default(), Side::Participant(request)).map_err(|refusal| match refusal {
+            Side::Participant(refusal) => refusal.reason,
+            Side::Coordinator(refusal) => panic!("{refusal:?}"),
+        })
+    };
+    assert_eq!(told(&mut machine), Some(first));
+    assert_eq!(force(&mut machine), Err(Reason::NotReady));
+    assert_eq!(told(&mut machine), Some(second));
+    assert_eq!(told(&mut machine), None, "all was told");
+    assert!(force(&mut machine).is_ok());
 }
