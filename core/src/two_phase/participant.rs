@@ -169,7 +169,8 @@ pub enum Request {
     /// What was decided is done, and survives a crash. Also the answer to [`Event::Prepare`] of what was done before, and to
     /// [`Event::Ready`] for all that it remembers to have done: a crash may have come between what it did and what the
     /// machine noted. Once it has said so in this life, and the transaction is not among
-    /// [`transactions`](Participant::transactions) any more, it may forget that it did it: it is not told of it again.
+    /// [`transactions`](Participant::transactions) any more, it may forget that it did it: it is not told of it again, but
+    /// by an operator who forces what may be [done a second time](InDoubt::again).
     Finish(TxId),
     /// An older transaction waits for what this one holds.
     Wound(TxId),
@@ -259,6 +260,9 @@ pub struct InDoubt<'a, W> {
     pub work: &'a W,
     /// What an operator decided, if one did.
     pub forced: Option<bool>,
+    /// It may be that this was done and forgotten before, and promised once more because a message was late. If so, it is
+    /// not decided again, and forced to be done it is done twice.
+    pub again: bool,
 }
 
 /// An answer about a transaction of which nothing is left here.
@@ -375,7 +379,7 @@ impl<W: Command, S: Space> Participant<W, S> {
                 | Stage::Refused
                 | Stage::Over => return None,
             };
-            Some(InDoubt { tx, age: part.age, work: part.work.as_ref()?, forced })
+            Some(InDoubt { tx, age: part.age, work: part.work.as_ref()?, forced, again: !part.is_first })
         })
     }
 

@@ -123,6 +123,7 @@ fn a_prepare_that_comes_after_it_was_done_waits_for_a_coordinator_that_is_down()
             "who remembers in this life says how it ended"
         );
         cluster.say(2, Request::Promise(tx)).expect("it was asked");
+        assert!(cluster.machine(2).participant().in_doubt().all(|part| part.again), "an operator can see it");
         cluster.start(1);
         cluster.pass(500);
         assert_eq!((cluster.at(2).done[&tx], cluster.at(3).done[&tx]), ((1, false), (1, true)));

@@ -31,6 +31,10 @@ impl Transfers {
         match task {
             Task::Answer(tx) => {
                 let refuses = !self.is_calm && desk.rng.below(40) == 0;
+                // Put off in answer to an earlier question, of which nothing is left.
+                if self.bank(node).waits(tx) {
+                    return Ok(());
+                }
                 let Some((mut request, seen)) = self.bank(node).answer(tx) else { return Ok(()) };
                 if refuses {
                     request = Request::Refuse(tx);
@@ -62,7 +66,8 @@ impl Transfers {
     }
 
     pub(super) fn say(&mut self, node: NodeId, request: Request, seen: Vec<Seen>, desk: &mut Desk<Machine>) {
-        self.ask(node, Asked::Say(request, seen), Side::Participant(request), desk);
+        let life = self.bank(node).life;
+        self.ask(node, Asked::Say(life, request, seen), Side::Participant(request), desk);
     }
 
     pub(super) fn release(&mut self, node: NodeId, tx: TxId, desk: &mut Desk<Machine>) -> Check {

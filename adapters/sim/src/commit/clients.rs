@@ -85,7 +85,8 @@ impl Transfers {
         let patience = Duration::from_millis(200);
         let stuck = self.promised.iter().find(|(_, since)| since.after(patience) <= now).map(|(key, _)| *key);
         if let Some((node, tx)) = stuck {
-            let commit = desk.rng.below(2) == 0;
+            // Told that it may have been done before, the operator does not have it done again.
+            let commit = desk.rng.below(2) == 0 && !self.tale(tx).did.contains(&node);
             self.say(node, Request::Force { tx, commit }, Vec::new(), desk);
         }
     }

@@ -20,6 +20,8 @@ pub(super) struct Tale {
     /// What an operator settled, and where.
     pub(super) forced: BTreeMap<NodeId, bool>,
     pub(super) contradicted: BTreeSet<NodeId>,
+    /// An operator had a reader let go before it was over.
+    pub(super) let_go: bool,
     /// What each node saw when it last said that it can.
     pub(super) saw: BTreeMap<NodeId, Vec<Seen>>,
     /// Votes that were sent and whose end their application was not told.
@@ -47,7 +49,7 @@ impl Tale {
 
     /// A participant that had promised is told.
     pub(super) fn on_decided(&mut self, tx: TxId, node: NodeId, commit: bool) -> Check {
-        self.open_votes.remove(&node);
+        let voted = self.open_votes.remove(&node);
         let is_writer = self.parts.get(&node).is_some_and(Work::writes);
         if commit && self.parts.len() == 1 {
             // Decided when it is done.
@@ -61,7 +63,7 @@ impl Tale {
         holds(before == commit, "all decide the same, once and for all", || {
             format!("{node} is told {commit} of {tx}: {self:?}")
         })?;
-        let is_own = node == tx.coordinator || self.parts.len() == 1 || !self.yes.contains(&node);
+        let is_own = node == tx.coordinator || self.parts.len() == 1 || !voted;
         holds(is_own || self.heard.contains(&node), "who is in doubt does not decide alone", || {
             format!("{node} decides {tx}")
         })?;

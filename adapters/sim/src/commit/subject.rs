@@ -31,7 +31,8 @@ const FIRST_TASK: u64 = 10;
 pub(super) enum Asked {
     Begin(BTreeMap<NodeId, Work>, Option<Age>),
     Cancel,
-    Say(Request, Vec<Seen>),
+    /// By an application in one of its lives.
+    Say(u64, Request, Vec<Seen>),
 }
 
 /// What an application has put off.
@@ -208,9 +209,11 @@ impl Subject<Machine> for Transfers {
             Answer::Refused(Side::Coordinator(refusal)) if refusal.reason == coordinator::Reason::Busy => {
                 self.hit(Path::Busy);
             }
-            // An application is where its node is: what its queue has no room for, it says again.
+            // An application is where its node is: what its queue has no room for, it says again, if it is up.
             Answer::Unreachable => {
-                if let Asked::Say(request, seen) = asked {
+                if let Asked::Say(life, request, seen) = asked
+                    && self.bank(at.node).life == life
+                {
                     self.remind(at.node, Task::Say(request, seen), Duration::from_millis(10), desk);
                 }
             }

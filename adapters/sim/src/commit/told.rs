@@ -32,12 +32,13 @@ impl Transfers {
                 }
                 Ok(())
             }
-            (Asked::Say(request, seen), Side::Participant(_)) => {
+            (Asked::Say(_, request, seen), Side::Participant(_)) => {
                 match request {
                     Request::Promise(tx) | Request::Read(tx) => {
                         // Asked again by a message that was late, it sees what does not count.
-                        let is_late = self.notes.is_decided(tx) || self.tale(tx).outcome.is_some();
+                        let is_decided = self.notes.is_decided(tx);
                         let tale = self.tale(tx);
+                        let is_late = is_decided || tale.outcome.is_some() || tale.let_go;
                         tale.yes.insert(at.node);
                         if !is_late {
                             tale.saw.insert(at.node, seen);
@@ -45,6 +46,13 @@ impl Transfers {
                         self.promised.insert((at.node, tx), at.now);
                     }
                     Request::Finish(tx) => self.bank(at.node).finish(tx),
+                    // Who made a reader let go answers for what others saw.
+                    Request::Force { tx, .. }
+                        if !self.tale(tx).parts.get(&at.node).is_some_and(Work::writes) =>
+                    {
+                        self.tale(tx).let_go = true;
+                        self.tale(tx).saw.clear();
+                    }
                     Request::Refuse(_) | Request::Wound(_) | Request::Force { .. } => {}
                 }
                 Ok(())
