@@ -1,5 +1,6 @@
 //! Two-phase commit, through `Machine` only.
 
+mod alone;
 mod bytes;
 mod chance;
 mod cluster;

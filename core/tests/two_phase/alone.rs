@@ -1,0 +1,85 @@
+//! A participant by itself, and a disk that is slow.
+
+use quorate::space::Fixed;
+use quorate::two_phase::participant::{Participant, Request};
+use quorate::two_phase::{Config, Message, Parties, Promise, Vote};
+use quorate::{Age, Batch, Input, Instant, Machine, NodeId, Output, Pending, TxId};
+
+const NODES: [NodeId; 2] = [NodeId::new(1), NodeId::new(2)];
+
+struct Alone(Participant<u32, Fixed<2, 4>>);
+
+/// What it wanted done: claims on what it saved, and who it said yes to.
+#[derive(Debug, Default)]
+struct Done {
+    claims: Vec<Pending>,
+    yes: Vec<TxId>,
+}
+
+const fn tx(number: u64) -> TxId {
+    TxId { coordinator: NODES[0], number }
+}
+
+impl Alone {
+    fn new() -> Self {
+        let config = Config::new(NODES[1], &NODES);
+        let mut alone = Self(Participant::new(config, 7, Instant::default()).expect("sound settings"));
+        alone.drain();
+        alone
+    }
+
+    fn hear(&mut self, message: Message<'_, u32>) -> Done {
+        self.0.handle(Instant::default(), Input::Message { from: NODES[0], message });
+        self.drain()
+    }
+
+    /// It is asked whether it can, and can.
+    fn promise(&mut self, number: u64) -> Done {
+        let (parties, work) = (Parties::of(&NODES), [9]);
+        let (only, age, work) = (false, Age::new(1), Batch::of(&work));
+        self.hear(Message::Prepare { tx: tx(number), floor: 4, only, age, parties, work });
+        self.0.request(Instant::default(), Request::Promise(tx(number))).expect("it was asked");
+        self.drain()
+    }
+
+    fn saved(&mut self, claims: Vec<Pending>) -> Done {
+        let claim = claims.into_iter().reduce(Pending::merge).expect("something was saved");
+        self.0.handle(Instant::default(), Input::Saved(claim.assert_durable()));
+        self.drain()
+    }
+
+    fn drain(&mut self) -> Done {
+        let mut done = Done::default();
+        while let Some(output) = self.0.poll() {
+            match output {
+                Output::Save(write) => done.claims.push(write.split().1),
+                Output::Send { message: Message::Vote { tx, vote: Vote::Yes(_), .. }, .. } => {
+                    done.yes.push(tx)
+                }
+                Output::Send { .. } | Output::Event(_) => {}
+            }
+        }
+        done
+    }
+}
+
+#[test]
+fn what_comes_in_the_place_of_another_waits_for_its_own_write() {
+    let mut alone = Alone::new();
+    let first = alone.promise(4);
+    alone.hear(Message::Decision { tx: tx(4), commit: false, of: Promise::default() });
+    // Saving this notes that the first is over, and frees its place, in which the third comes.
+    let second = alone.promise(5);
+    let third = alone.promise(8);
+    assert_eq!((first.claims.len(), second.claims.len(), third.claims.len()), (1, 2, 1));
+    assert_eq!(alone.saved(first.claims).yes, []);
+    assert_eq!(alone.saved(second.claims).yes, [tx(5)]);
+    assert_eq!(alone.saved(third.claims).yes, [tx(8)]);
+}
+
+#[test]
+fn a_receipt_for_all_lets_all_votes_go() {
+    let mut alone = Alone::new();
+    let claims = [4, 5, 6].into_iter().flat_map(|number| alone.promise(number).claims).collect();
+    assert_eq!(alone.saved(claims).yes, [4, 5, 6].map(tx));
+}
