@@ -281,7 +281,7 @@ impl Draft {
                 Queued::Step(shape)
             }
             Action::Reply(value) => {
-                self.bytes += if let Value::Bulk(bytes) = &value { bytes.len() } else { 0 };
+                self.bytes += value.weight();
                 Queued::Fixed(value)
             }
             Action::Node(_) => Queued::Fixed(Value::error(NOT_INSIDE)),

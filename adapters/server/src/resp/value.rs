@@ -51,6 +51,18 @@ impl Value {
         Self::Bulk(text.into())
     }
 
+    /// About the bytes that it takes while it is kept.
+    pub(crate) fn weight(&self) -> usize {
+        size_of::<Self>()
+            + match self {
+                Self::Simple(_) | Self::Integer(_) | Self::Null | Self::NullArray => 0,
+                Self::Error(text) => text.len(),
+                Self::Bulk(bytes) => bytes.len(),
+                Self::Array(values) => values.iter().map(Self::weight).sum(),
+                Self::Map(pairs) => pairs.iter().map(|(name, value)| name.weight() + value.weight()).sum(),
+            }
+    }
+
     /// Appends the value to `out`.
     pub fn encode(&self, protocol: Protocol, out: &mut BytesMut) {
         match (self, protocol) {

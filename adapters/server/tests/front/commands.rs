@@ -202,6 +202,19 @@ async fn what_is_wrong_in_a_transaction_aborts_it() {
 }
 
 #[tokio::test]
+async fn what_is_queued_with_its_reply_counts_as_much_as_it_takes() {
+    let (_served, _, mut client) = single().await;
+    client.converse(&[("MULTI", "OK")]).await;
+    let exist = format!("SCRIPT EXISTS{}", " x".repeat(1_000));
+    let mut queued = 0;
+    while client.ask(&exist).await == "QUEUED" {
+        queued += 1;
+    }
+    assert!((20..100).contains(&queued), "{queued}");
+    client.converse(&[("EXEC", "EXECABORT Transaction discarded because of previous errors.")]).await;
+}
+
+#[tokio::test]
 async fn scripts_by_digest_do_what_their_bodies_say() {
     let (_served, _, mut client) = single().await;
     let conversation = [
