@@ -5,6 +5,8 @@ use super::{
 };
 use crate::resp::{Request, Value};
 use crate::scripts::Scripts;
+use quorate::keyspace::Blob;
+use quorate::keyspace::limits::KEY_BYTES;
 use quorate::{NodeId, TxId};
 
 type Parsed = Result<Action, Value>;
@@ -49,7 +51,7 @@ pub(super) fn hello(request: &Request<'_>, _: &Scripts) -> Parsed {
     }
     while at < request.len() {
         if request.is(at, "setname") && at + 1 < request.len() {
-            name = Some(request.blob(at + 1));
+            name = Some(client_name(request, at + 1)?);
             at += 2;
         } else if request.is(at, "auth") {
             return Err(Value::error(NO_PASSWORD));
@@ -60,13 +62,21 @@ pub(super) fn hello(request: &Request<'_>, _: &Scripts) -> Parsed {
     Ok(Action::Connection(Connection::Hello { version, name }))
 }
 
+/// It is kept as long as the connection.
+fn client_name(request: &Request<'_>, index: usize) -> Result<Blob, Value> {
+    match request.part(index).len() {
+        0..=KEY_BYTES => Ok(request.blob(index)),
+        _ => Err(Value::error(format!("ERR client name is longer than {KEY_BYTES} bytes"))),
+    }
+}
+
 pub(super) fn client(request: &Request<'_>, _: &Scripts) -> Parsed {
     let exactly =
         |parts, action| if request.len() == parts { Ok(action) } else { Err(wrong_number("client")) };
     if request.is(1, "id") {
         exactly(2, Action::Connection(Connection::Id))
     } else if request.is(1, "setname") {
-        exactly(3, Action::Connection(Connection::Name(request.blob(2))))
+        exactly(3, Action::Connection(Connection::Name(client_name(request, 2)?)))
     } else if request.is(1, "getname") {
         exactly(2, Action::Connection(Connection::ShowName))
     } else if request.is(1, "setinfo") {

@@ -341,6 +341,9 @@ async fn what_is_too_long_gets_an_error_that_states_the_limit() {
         (format!("SET k {}", long(512 * 1024 + 1)), "ERR value is longer than 524288 bytes"),
         (format!("DEL{}", " k".repeat(129)), "ERR more than 128 keys in one command"),
         (format!("WATCH{}", " k".repeat(129)), "ERR more than 128 keys in one command"),
+        (format!("CLIENT SETNAME {}", long(1024)), "OK"),
+        (format!("CLIENT SETNAME {}", long(1025)), "ERR client name is longer than 1024 bytes"),
+        (format!("HELLO 2 SETNAME {}", long(1025)), "ERR client name is longer than 1024 bytes"),
         (format!("MGET{}", " k".repeat(3)), "ERR answer is larger than 1048576 bytes"),
     ] {
         let shown = &request[..request.len().min(20)];
