@@ -502,6 +502,56 @@ def kill_all(claims, cluster, writers):
     nothing_is_lost(claims, cluster, writers, "a kill -9 of all three at once")
 
 
+def without_a_quorum(claims, cluster):
+    """Two of three nodes are killed in the middle of transactions."""
+    one, *others = cluster.nodes
+    keys = [f"spread:{number}" for number in range(20)]
+    asked = {
+        "MSET": lambda node: node.mset(dict.fromkeys(keys, 1)),
+        "MGET": lambda node: node.mget(keys),
+        "SET": lambda node: node.set("spread:0", 1),
+        "GET": lambda node: node.get("spread:0"),
+        "WATCH": lambda node: node.pipeline().watch("spread:0"),
+    }
+    writing = threading.Event()
+
+    def write():
+        client = one.client(retries=0)
+        with contextlib.suppress(redis.exceptions.RedisError):
+            while True:
+                client.mset(dict.fromkeys(keys, 2))
+                writing.set()
+
+    threading.Thread(target=write, daemon=True).start()
+    assert writing.wait(PATIENCE)
+    for node in others:
+        node.send(signal.SIGKILL)
+    for node in others:
+        node.ended()
+    with claims.claim("without a quorum every request ends, with an error that says so") as note:
+        took, start = {}, time.monotonic()
+
+        def end(name, act):
+            kinds = (redis.exceptions.ClusterDownError, redis.exceptions.TryAgainError)
+            reason = refused(kinds, lambda: act(one.client(retries=0)))
+            assert "quorum" in reason, reason
+            took[name] = time.monotonic() - start
+
+        requests = [threading.Thread(target=end, args=asked, daemon=True) for asked in asked.items()]
+        for request in requests:
+            request.start()
+        for request in requests:
+            request.join(PATIENCE)
+        equal(sorted(took), sorted(asked))
+        note(", ".join(f"{name} {seconds:.1f} s" for name, seconds in took.items()))
+    for node in others:
+        node.start()
+    with claims.claim("with a quorum again, nothing stays in doubt, and what was written was written whole"):
+        cluster.leader()
+        until("nothing is in doubt", lambda: cluster.transactions() == {"transactions": [], "unreachable": []}, PATIENCE)
+        assert len(set(others[0].client().mget(keys[1:]))) == 1
+
+
 def all_of_it(connection, sent):
     """Sends, and reads until the other end closes the connection."""
     received = b""
@@ -594,6 +644,7 @@ def everything(claims, cluster):
         equal((command.communicate(timeout=PATIENCE)[0], command.returncode), ("done\n", 0))
     kill_all(claims, cluster, writers)
     bank(claims, cluster)
+    without_a_quorum(claims, cluster)
     bad_input(claims, cluster)
     in_peace(claims, cluster)
 
