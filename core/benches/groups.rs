@@ -35,8 +35,11 @@ impl Cluster {
         let now = Instant::from_micros(1);
         let settings = |id| {
             let of = |number: u64| {
-                let preferred = NODES[number as usize % NODES.len()];
-                let config = Config::new(id, &NODES).preferring(preferred);
+                let mut config = Config::new(id, &NODES);
+                // Each node leads some: the others of those stand for election later.
+                if id != NODES[number as usize % NODES.len()] {
+                    config.election_timeout *= 2;
+                }
                 (GroupId::new(number), replicated::Settings::of(config))
             };
             Settings::new((0..GROUPS).map(of))

@@ -76,14 +76,6 @@ impl<S: Space> Config<S> {
         }
     }
 
-    /// The same, where `node` is to lead rather than others: they wait for twice as long before they stand for election. So
-    /// it leads first, if it is there, and whoever leads later keeps the lead.
-    #[must_use]
-    pub fn preferring(self, node: NodeId) -> Self {
-        let times = if self.id == node { 1 } else { 2 };
-        Self { election_timeout: self.election_timeout.saturating_mul(times), ..self }
-    }
-
     /// Whether the settings make sense.
     ///
     /// # Errors

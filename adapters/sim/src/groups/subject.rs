@@ -286,8 +286,9 @@ impl Subject<Machine> for Bursts {
         for (group, nodes, home) in self.layout(nodes) {
             homes.extend(home.map(|home| (group, home)));
             let mut config = Config::new(node, &nodes);
-            if rng.below(2) == 0 {
-                config = config.preferring(nodes[group.get() as usize % nodes.len()]);
+            // The others stand for election later.
+            if rng.below(2) == 0 && node != nodes[group.get() as usize % nodes.len()] {
+                config.election_timeout *= 2;
             }
             let settings = drawn(config, &mut rng);
             if nodes.contains(&node) {
