@@ -31,9 +31,9 @@
 //!                                        release
 //! ```
 //!
-//! What a call costs, with `n` keys asked for in all by `t` transactions: `acquire` of `k` keys makes `k` searches in `n` and
-//! `k` insertions, each of which moves up to `n` rows, and looks at those who share the same keys; `release` passes once over
-//! `n`. While nobody waits that is all. When somebody does, each of them also passes once over `n` with a search in `t` for
+//! What a call costs, with `n` keys asked for in all by `t` transactions: `acquire` of `k` keys sorts them, makes `k` searches
+//! in `n` and looks at those who share the same keys, and moves up to `n` rows as often as `k` can be halved; `release` passes
+//! once over `n`. While nobody waits that is all. When somebody does, each of them also passes once over `n` with a search in `t` for
 //! each row whose key several transactions want.
 //!
 //! ```
@@ -179,17 +179,14 @@ impl<K: Debug + Ord, S: Space, const KEYS: usize, const TXS: usize> Locks<K, S, 
         };
         let (rank, state) = (Rank { age, tx }, State::Waiting);
         self.claims.insert(at, Claim { tx, age, state, wounded: false }).map_err(|_| Full::Transactions)?;
-        let mut blocked = false;
-        for (key, mode) in keys {
-            match self.queue(key, rank, mode) {
-                Ok(by_this) => blocked |= by_this,
-                Err(full) => {
-                    retain(&mut self.rows, |row| row.rank != rank);
-                    let _ = self.claims.remove(at);
-                    return Err(full);
-                }
-            }
+        let before = self.rows.len();
+        let mut rows = keys.into_iter().map(|(key, mode)| Row { key, rank, mode });
+        if let Err(full) = rows.try_for_each(|row| self.append(before, row)) {
+            retain(&mut self.rows, |row| row.rank != rank);
+            let _ = self.claims.remove(at);
+            return Err(full);
         }
+        let blocked = self.queue(before);
         let acquired = if blocked {
             self.wound_for(rank);
             Acquired::Waiting
@@ -289,19 +286,30 @@ impl<K: Debug + Ord, S: Space, const KEYS: usize, const TXS: usize> Locks<K, S, 
         self.claims.iter().map(|claim| (claim.tx, claim.age, claim.acquired()))
     }
 
-    /// Puts a transaction in the line for a key. Says whether something there is in its way.
-    fn queue(&mut self, key: K, rank: Rank, mode: Mode) -> Result<bool, Full> {
-        let (first, line) = line::find(&self.rows, &key);
-        let (place, mut len) = (line.binary_search_by_key(&rank, |row| row.rank), line.len());
-        let (Ok(at) | Err(at)) = place;
-        if place.is_err() {
-            self.rows.insert(first + at, Row { key, rank, mode }).map_err(|_| Full::Keys)?;
-            len += 1;
-        } else if let Some(row) = self.rows.get_mut(first + at) {
-            row.mode = row.mode.max(mode);
+    /// Adds a row behind all others. From `before` on there are only those of its transaction, in any order.
+    fn append(&mut self, before: usize, row: Row<K>) -> Result<(), Full> {
+        let Err(row) = self.rows.push(row) else { return Ok(()) };
+        // Those that came twice make room; or it is one of them.
+        line::unite(&mut self.rows, before);
+        let rows = self.rows.get_mut(before..).unwrap_or_default();
+        let place = rows.binary_search_by(|other| other.key.cmp(&row.key));
+        if let Some(same) = place.ok().and_then(|at| rows.get_mut(at)) {
+            same.mode = same.mode.max(row.mode);
+            return Ok(());
         }
-        let line = self.rows.get(first..first + len).unwrap_or_default();
-        Ok(line::is_blocked(line, at, |tx| holds(&self.claims, tx)))
+        self.rows.push(row).map_err(|_| Full::Keys)
+    }
+
+    /// Puts a transaction, whose rows are those from `before` on, in all its lines. Says whether something is in its way.
+    fn queue(&mut self, before: usize) -> bool {
+        line::unite(&mut self.rows, before);
+        let (others, own) = self.rows.split_at_checked(before).unwrap_or_default();
+        let blocked = own.iter().any(|row| {
+            let (_, line) = line::find(others, &row.key);
+            line::is_blocked(line, row, |tx| holds(&self.claims, tx))
+        });
+        line::merge(&mut self.rows, before);
+        blocked
     }
 
     /// Grants what nothing is in the way of any more.
@@ -312,9 +320,9 @@ impl<K: Debug + Ord, S: Space, const KEYS: usize, const TXS: usize> Locks<K, S, 
         let waiting = claims.iter_mut().filter(|claim| claim.state == State::Waiting);
         waiting.for_each(|claim| claim.state = State::Clear);
         for line in line::contended(rows) {
-            for (at, row) in line.iter().enumerate() {
+            for row in line {
                 let clear = find(claims, row.rank.tx).is_ok_and(|claim| claim.state == State::Clear);
-                if clear && line::is_blocked(line, at, |tx| holds(claims, tx)) {
+                if clear && line::is_blocked(line, row, |tx| holds(claims, tx)) {
                     change(claims, row.rank.tx, |claim| claim.state = State::Waiting);
                 }
             }
@@ -386,8 +394,9 @@ impl<K: Debug + Ord, S: Space, const KEYS: usize, const TXS: usize> Locks<K, S, 
     /// Whether something is in the way of a transaction.
     fn waits(&self, rank: Rank) -> bool {
         line::contended(&self.rows).any(|line| {
-            let at = line.binary_search_by_key(&rank, |row| row.rank);
-            at.is_ok_and(|at| line::is_blocked(line, at, |tx| holds(&self.claims, tx)))
+            let at = line.binary_search_by_key(&rank, |row| row.rank).ok();
+            let row = at.and_then(|at| line.get(at));
+            row.is_some_and(|row| line::is_blocked(line, row, |tx| holds(&self.claims, tx)))
         })
     }
 

@@ -53,6 +53,36 @@ fn those_who_look_share_a_key_and_who_changes_it_has_it_alone() {
 }
 
 #[test]
+fn a_key_that_comes_twice_takes_room_once_and_the_stricter_counts() {
+    let mut locks = Manager::<InHeap>::default();
+    let all: Vec<_> = (2..KEYS as u8).map(|key| (key, Shared)).collect();
+    assert_eq!(ask(&mut locks, 1, &all), Granted);
+    let twice = [(1, Shared), (1, Exclusive), (0, Exclusive), (1, Shared), (0, Shared)];
+    for third in [KEYS as u8, 2] {
+        let keys = twice.into_iter().chain([(third, Shared)]);
+        assert_eq!(locks.acquire(tx(2), Age::new(2), keys), Err(Full::Keys));
+        assert!(!locks.conflicts(&0, Shared) && !locks.conflicts(&1, Shared));
+    }
+    assert_eq!(ask(&mut locks, 3, &twice), Granted);
+    assert!(locks.conflicts(&0, Shared) && locks.conflicts(&1, Shared));
+}
+
+#[test]
+fn many_keys_are_found_again_whatever_was_there_before() {
+    let mut locks = Locks::<u64, InHeap, 4096, 8>::default();
+    let spread =
+        |number: u64| (0..500).map(move |key: u64| (key * 7919 % 4001 + number % 2 * 4001, Exclusive));
+    for number in 1..=6 {
+        let granted = locks.acquire(tx(number), Age::new(number), spread(number)).expect("there is room");
+        assert_eq!(granted, if number > 2 { Waiting } else { Granted });
+        assert!(spread(number).all(|(key, _)| locks.conflicts(&key, Shared)));
+    }
+    (1..=4).for_each(|number| locks.release(tx(number)));
+    let next = std::iter::from_fn(|| locks.next_granted()).map(|tx| tx.number);
+    assert_eq!(next.collect::<Vec<_>>(), [5, 6]);
+}
+
+#[test]
 fn a_transaction_holds_all_its_keys_or_waits_and_holds_none() {
     let mut locks = Manager::<InHeap>::default();
     ask(&mut locks, 1, &[(b'b', Exclusive)]);

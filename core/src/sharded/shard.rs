@@ -491,10 +491,13 @@ impl<A: Transactional> Shard<A> {
     }
 }
 
-/// The keys that something visits.
+/// The keys that something visits, each once.
 pub(super) fn collect(visit: impl FnOnce(&mut dyn FnMut(&[u8], Mode))) -> Vec<(Key, Mode)> {
-    let mut keys = Vec::new();
+    let mut keys: Vec<(Key, Mode)> = Vec::new();
     visit(&mut |key, mode| keys.push((Box::from(key), mode)));
+    // The strictest first, and that is left.
+    keys.sort_unstable_by(|(one, mode), (next, other)| (one, other).cmp(&(next, mode)));
+    keys.dedup_by(|(next, _), (one, _)| one == next);
     keys
 }
 
