@@ -292,6 +292,19 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize>
         self.raft.config().append_bytes.saturating_sub(ENVELOPE)
     }
 
+    /// Whether more than a quarter of the room that there is for such a request is left.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn has_room_to_spare(&self, request: &Request<A>) -> bool {
+        let is_spare = |used: u64, room: u64| used < room - room / 4;
+        if let Request::Query(_) = request {
+            return is_spare(self.queries.len() as u64, S::CALLS as u64);
+        }
+        let own_under_way = self.own_sequence.get() - self.own_floor.get();
+        is_spare(own_under_way, REPLIES as u64)
+            && is_spare(self.calls.len() as u64, S::CALLS as u64)
+            && is_spare(self.calls.weight(), self.raft.config().window_bytes)
+    }
+
     fn ticket(&mut self) -> Ticket {
         self.tickets += 1;
         Ticket(self.tickets)

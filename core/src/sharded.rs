@@ -371,7 +371,9 @@ where
     ) -> Result<Ticket, (replicated::Request<Shard<A>>, Reason)> {
         // What is settled by hand may be what all wait for.
         let is_forced = matches!(request, replicated::Request::Command(Command::Force { .. }));
-        if self.waiting.len() >= WAITING && !is_forced {
+        // A share of the room of each group is for steps of transactions, or those who ask all the time would hold them up.
+        let is_crowded = self.groups.get(group).is_some_and(|machine| !machine.has_room_to_spare(&request));
+        if (is_crowded || self.waiting.len() >= WAITING) && !is_forced {
             return Err((request, Reason::Busy));
         }
         match self.groups.request(self.now, groups::Request { group, request }) {

@@ -220,16 +220,21 @@ impl Cluster {
         panic!("they talk for ever");
     }
 
+    /// Lets a hundredth of a second pass.
+    pub fn step(&mut self) {
+        self.now = Instant::from_micros(self.now.as_micros() + 10_000);
+        for at in 0..self.nodes.len() {
+            let now = self.clock(at);
+            if let Some(machine) = &mut self.nodes[at].machine {
+                machine.handle(now, Input::Wake);
+            }
+            self.drain(at);
+        }
+    }
+
     pub fn pass(&mut self, millis: u64) {
         for _ in 0..millis.div_ceil(10) {
-            self.now = Instant::from_micros(self.now.as_micros() + 10_000);
-            for at in 0..self.nodes.len() {
-                let now = self.clock(at);
-                if let Some(machine) = &mut self.nodes[at].machine {
-                    machine.handle(now, Input::Wake);
-                }
-                self.drain(at);
-            }
+            self.step();
             self.settle();
         }
     }

@@ -316,3 +316,27 @@ fn a_node_whose_transactions_would_have_the_names_of_what_waits_is_refused() {
     let stored = Stored { records: core::iter::empty::<&[u8]>(), snapshots: &[] };
     assert!(Member::restore(&settings, 1, Instant::default(), stored).is_err());
 }
+
+#[test]
+fn who_asks_for_all_that_a_group_has_room_for_holds_no_transaction_up() {
+    let mut cluster = Cluster::new(3, 2);
+    let fill = |cluster: &mut Cluster| {
+        let machine = cluster.nodes[1].machine.as_mut().expect("it is up");
+        let command = || Request::Command { group: group(0), command: Pay { account: 9, amount: 0 } };
+        let query = || Request::Query { group: group(0), query: 9 };
+        while machine.request(cluster.now, command()).is_ok() {}
+        while machine.request(cluster.now, query()).is_ok() {}
+    };
+    fill(&mut cluster);
+    let ticket = cluster.transact(1, &[(0, pay(1, -30)), (1, pay(2, 30))]);
+    for _ in 0..100 {
+        fill(&mut cluster);
+        cluster.step();
+        for _ in 0..100 {
+            cluster.deliver_first();
+            fill(&mut cluster);
+        }
+    }
+    let outcome = cluster.outcome(1, ticket);
+    assert!(matches!(outcome, Some(Outcome::Committed { .. })), "{outcome:?}");
+}
