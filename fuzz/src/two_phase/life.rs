@@ -76,8 +76,8 @@ pub struct Life<S: Space> {
     begun: Vec<TxId>,
     /// Those that others know of, each with the life in which it began.
     named: BTreeMap<TxId, u64>,
-    /// How many take part in each.
-    parts: BTreeMap<TxId, usize>,
+    /// Who takes part in each.
+    parts: BTreeMap<TxId, Vec<NodeId>>,
     ended: BTreeSet<TxId>,
 
     // What it was told.
@@ -247,7 +247,7 @@ impl<S: Space> Life<S> {
             15 => parts.push((NodeId::new(2), List::of([0; 9]))),
             _ => {}
         }
-        let count = parts.len();
+        let nodes = parts.iter().map(|(node, _)| *node).collect();
         let Ok(transaction) = Transaction::of(parts) else { return };
         let transaction =
             if mask & 1 == 1 { transaction.aged(quorate::Age::new(tape.near(&[1, 5]))) } else { transaction };
@@ -256,7 +256,7 @@ impl<S: Space> Life<S> {
             self.machine.request(self.now(), request)
         {
             self.begun.push(tx);
-            self.parts.insert(tx, count);
+            self.parts.insert(tx, nodes);
         }
     }
 
@@ -531,8 +531,8 @@ impl<S: Space> Life<S> {
 
     /// Whether one node took part, or all only read: then nothing is recorded.
     fn is_plain(&self, tx: TxId) -> bool {
-        let readers = self.readers.iter().filter(|(_, of)| *of == tx).count();
-        self.parts.get(&tx).is_some_and(|parts| *parts == 1 || *parts == readers)
+        let Some(parts) = self.parts.get(&tx) else { return false };
+        parts.len() == 1 || parts.iter().all(|node| self.readers.contains(&(*node, tx)))
     }
 
     fn on_participant(&mut self, told: Told) {
