@@ -460,8 +460,11 @@ impl<W: Command, S: Space> Participant<W, S> {
                 self.reply(tx.coordinator, Reply::No(tx));
             }
             (Request::Finish(_), Stage::Committing) => self.done(at),
+            // Forgotten before the coordinator has heard, it would be asked for and promised as if it were new.
+            (Request::Finish(_), Stage::Asked) if part.is_only && self.kept >= S::CALLS / 2 => {
+                return Err(Reason::Busy);
+            }
             (Request::Finish(_), Stage::Asked) => {
-                part.is_only &= self.kept < S::CALLS / 2;
                 self.kept += usize::from(part.is_only);
                 self.done(at);
             }

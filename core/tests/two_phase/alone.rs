@@ -1,7 +1,7 @@
 //! A participant by itself, and a disk that is slow.
 
 use quorate::space::Fixed;
-use quorate::two_phase::participant::{Participant, Request};
+use quorate::two_phase::participant::{Event, Participant, Reason, Request};
 use quorate::two_phase::{Config, Message, Parties, Promise, Vote};
 use quorate::{Age, Batch, Input, Instant, Machine, NodeId, Output, Pending, TxId};
 
@@ -9,11 +9,13 @@ const NODES: [NodeId; 2] = [NodeId::new(1), NodeId::new(2)];
 
 struct Alone(Participant<u32, Fixed<2, 4>>);
 
-/// What it wanted done: claims on what it saved, and who it said yes to.
+/// What it wanted done: claims on what it saved, what it said yes to or that it did, and what it asked the application for.
 #[derive(Debug, Default)]
 struct Done {
     claims: Vec<Pending>,
     yes: Vec<TxId>,
+    done: Vec<TxId>,
+    asked: Vec<TxId>,
 }
 
 const fn tx(number: u64) -> TxId {
@@ -33,13 +35,21 @@ impl Alone {
         self.drain()
     }
 
+    fn prepare(&mut self, number: u64, only: bool) -> Done {
+        let (parties, work) = (Parties::of(&NODES), [9]);
+        let (age, work) = (Age::new(1), Batch::of(&work));
+        self.hear(Message::Prepare { tx: tx(number), floor: 4, only, age, parties, work })
+    }
+
+    fn say(&mut self, request: Request) -> Result<Done, Reason> {
+        self.0.request(Instant::default(), request).map_err(|refusal| refusal.reason)?;
+        Ok(self.drain())
+    }
+
     /// It is asked whether it can, and can.
     fn promise(&mut self, number: u64) -> Done {
-        let (parties, work) = (Parties::of(&NODES), [9]);
-        let (only, age, work) = (false, Age::new(1), Batch::of(&work));
-        self.hear(Message::Prepare { tx: tx(number), floor: 4, only, age, parties, work });
-        self.0.request(Instant::default(), Request::Promise(tx(number))).expect("it was asked");
-        self.drain()
+        self.prepare(number, false);
+        self.say(Request::Promise(tx(number))).expect("it was asked")
     }
 
     fn saved(&mut self, claims: Vec<Pending>) -> Done {
@@ -56,6 +66,8 @@ impl Alone {
                 Output::Send { message: Message::Vote { tx, vote: Vote::Yes(_), .. }, .. } => {
                     done.yes.push(tx)
                 }
+                Output::Send { message: Message::Done { tx, .. }, .. } => done.done.push(tx),
+                Output::Event(Event::Prepare { tx, .. }) => done.asked.push(tx),
                 Output::Send { .. } | Output::Event(_) => {}
             }
         }
@@ -82,4 +94,25 @@ fn a_receipt_for_all_lets_all_votes_go() {
     let mut alone = Alone::new();
     let claims = [4, 5, 6].into_iter().flat_map(|number| alone.promise(number).claims).collect();
     assert_eq!(alone.saved(claims).yes, [4, 5, 6].map(tx));
+}
+
+#[test]
+fn the_only_one_that_did_it_remembers_that_until_the_coordinator_has_heard() {
+    let mut alone = Alone::new();
+    for number in [4, 5] {
+        alone.prepare(number, true);
+        alone.say(Request::Promise(tx(number))).expect("it was asked");
+        let done = alone.say(Request::Finish(tx(number))).expect("it was decided at once");
+        assert_eq!(alone.saved(done.claims).done, [tx(number)]);
+    }
+    // Done in an earlier life. There is no room to remember it now, and it is not said to be done without that.
+    assert_eq!(alone.prepare(6, true).asked, [tx(6)]);
+    assert_eq!(alone.say(Request::Finish(tx(6))).unwrap_err(), Reason::Busy);
+    assert_eq!(alone.say(Request::Finish(tx(7))).unwrap_err(), Reason::Busy);
+    // The coordinator has heard of the first, and forgotten it.
+    alone.hear(Message::Decision { tx: tx(4), commit: false, of: Promise::default() });
+    let done = alone.say(Request::Finish(tx(6))).expect("there is room");
+    assert_eq!(alone.saved(done.claims).done, [tx(6)]);
+    let again = alone.prepare(6, true);
+    assert_eq!((again.asked, again.done), (vec![], vec![tx(6)]), "it is not asked for a second time");
 }

@@ -108,7 +108,9 @@ impl Tale {
     /// All is over, and all nodes have said what they had to say.
     pub(super) fn check_end(&self, tx: TxId, decided: bool) -> Check {
         for (node, &forced) in &self.forced {
-            let is_told = forced == decided || self.contradicted.contains(node);
+            // Promised once more after it was done, it was let go of, as is right.
+            let is_again = !forced && self.did.contains(node);
+            let is_told = forced == decided || is_again || self.contradicted.contains(node);
             holds(is_told, "what an operator settled otherwise is reported", || {
                 format!("{tx} at {node}: {self:?}")
             })?;
