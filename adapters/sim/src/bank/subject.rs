@@ -60,8 +60,6 @@ crate::paths! {
         TooLate = "bank: decided too late",
         /// A home was asked by who had promised.
         Resolved = "bank: home asked",
-        /// It was still open.
-        Undecided = "bank: answered that nothing is decided",
         /// Nobody had decided.
         Presumed = "bank: presumed to be given up",
         /// Somebody had.
@@ -285,7 +283,6 @@ impl Clients {
             (before.wounded, now.wounded, Path::Wounded),
             (before.too_late, now.too_late, Path::TooLate),
             (before.resolved, now.resolved, Path::Resolved),
-            (before.undecided, now.undecided, Path::Undecided),
             (before.presumed, now.presumed, Path::Presumed),
             (before.rescued, now.rescued, Path::Rescued),
             (before.swept, now.swept, Path::Swept),
