@@ -75,8 +75,10 @@ const SLACK: Duration = Duration::from_millis(500);
 /// In its own time. Longer than it takes to notice that a leader is gone and to elect another, so that it is rare that a
 /// conductor that lives is asked about; shorter than `LIMIT`, so that who waits for what a dead one left behind gets it.
 const LATE: Duration = Duration::from_secs(1);
-/// How long until it does so again.
+/// How long until it does so again, at least, and a group that has promised at most: a quarter of the time that it has waited.
+/// Who lags behind would not catch up with a log that questions make longer all the time.
 const RETRY: Duration = Duration::from_millis(250);
+const RETRY_MOST: Duration = Duration::from_secs(2);
 /// How long anything keeps its place in line.
 const TURN: Duration = Duration::from_secs(5);
 /// How many transactions a node conducts at a time.

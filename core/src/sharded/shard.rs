@@ -2,7 +2,7 @@
 
 use super::command::{Answer, Command, Notice, Query, Reply};
 use super::transactional::Transactional;
-use super::{Key, LATE, LIMIT, RETRY, SLACK, TURN, image};
+use super::{Key, LATE, LIMIT, RETRY, RETRY_MOST, SLACK, TURN, image};
 use crate::codec::{Full, Malformed, Sink};
 use crate::locks::{Acquired, Locks, Mode};
 use crate::space::Heap;
@@ -465,10 +465,11 @@ impl<A: Transactional> Shard<A> {
             let again = now.time.after(RETRY);
             match self.rows.get_mut(&tx) {
                 Some(Row::Part(part)) if part.due == at => {
-                    part.due = again;
+                    let waited = now.time.since(part.since);
+                    part.due = now.time.after((waited / 4).clamp(RETRY, RETRY_MOST));
                     let (home, until) = (part.home, part.until);
                     self.news.push_back(Notice::Overdue { tx, home, until });
-                    self.due.insert((again, tx));
+                    self.due.insert((part.due, tx));
                 }
                 Some(Row::Line { due, .. }) if *due == at => {
                     // Whoever asked for it is gone, or was told long ago that nothing is known.

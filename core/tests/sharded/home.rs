@@ -280,3 +280,20 @@ fn what_nobody_has_the_keys_of_is_done_however_much_is_locked() {
     assert_eq!(apply(&set("0.0.0")), Reply::Full);
     assert_eq!(apply(&set("other")), Reply::Plain(keyspace::Reply::Answer(keyspace::Answer::Done)));
 }
+
+#[test]
+fn what_stays_in_doubt_is_asked_about_less_and_less_but_never_not_at_all() {
+    let mut shard = Shard::default();
+    at(&mut shard, 1, &prepare());
+    let mut asked = Vec::new();
+    while let Some(due) = shard.deadline().filter(|due| *due < Timestamp::from_micros(60_000_000)) {
+        shard.tick(Moment { index: Index::new(2), time: due });
+        while let Some(notice) = shard.notice() {
+            assert!(matches!(notice, Notice::Overdue { tx: TX, .. }), "{notice:?}");
+            asked.push(due.as_micros());
+        }
+    }
+    let pauses: Vec<_> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!((asked[0], pauses[0], pauses.last()), (1_000_001, 250_000, Some(&2_000_000)));
+    assert!(pauses.is_sorted() && asked.len() < 40, "{asked:?}");
+}
