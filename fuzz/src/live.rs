@@ -399,9 +399,10 @@ impl<M: Subject> Live<M> {
                     if *in_words {
                         write!(said, "{:?}", M::tell(&event)).expect("a vector is never full");
                     }
-                    // Images come one at a time: a restart lets go of all snapshots but one.
-                    let writes = jobs.iter().any(|job| matches!(job, Job::Written(_)));
-                    let taken = |errand: &Errand<'_>| !(writes && matches!(errand, Errand::Write { .. }));
+                    // Images of a group come one at a time: a restart lets go of all its snapshots but one.
+                    let writes =
+                        |group| jobs.iter().any(|job| matches!(job, Job::Written(of) if of.group == group));
+                    let taken = |errand: &Errand<'_>| !matches!(*errand, Errand::Write { group, .. } if writes(group));
                     if let Some(errand) = M::errand(&event).filter(|errand| jobs.len() < 8 && taken(errand)) {
                         jobs.push_back(take_on(errand, store, said));
                     }
