@@ -372,9 +372,12 @@ impl<A: Transactional> Shard<A> {
             if self.decisions.len() >= TRANSACTIONS || over == until {
                 return Reply::Undecided;
             }
+            // First it lets go: the two may be due at the same time.
+            self.finish(now, tx, false);
             self.remember(tx, Vec::new(), over);
+        } else {
+            self.finish(now, tx, false);
         }
-        self.finish(now, tx, false);
         Reply::Decided(Some(false))
     }
 

@@ -297,3 +297,16 @@ fn what_stays_in_doubt_is_asked_about_less_and_less_but_never_not_at_all() {
     assert_eq!((asked[0], pauses[0], pauses.last()), (1_000_001, 250_000, Some(&2_000_000)));
     assert!(pauses.is_sorted() && asked.len() < 40, "{asked:?}");
 }
+
+#[test]
+fn what_was_given_up_when_its_part_was_due_is_forgotten_as_well() {
+    let mut shard = Shard::default();
+    let until = Timestamp::from_micros(1_000_000);
+    let prepare = Command::Prepare { tx: TX, age: Age::new(1), home: group(0), until, work: pay(5, 1) };
+    // It is due a second later, and the decision as soon as nobody can decide otherwise.
+    at(&mut shard, 1, &prepare);
+    assert_eq!(at(&mut shard, 2, &Command::Resolve { tx: TX, until }), Reply::Decided(Some(false)));
+    assert_eq!(shard.deadline(), Some(Timestamp::from_micros(1_000_001)));
+    shard.tick(Moment { index: Index::new(3), time: Timestamp::from_micros(1_000_001) });
+    assert!(shard.is_idle() && shard.deadline().is_none(), "{shard:?}");
+}
