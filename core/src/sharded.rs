@@ -137,7 +137,7 @@ pub struct Counters {
     pub too_late: u64,
     /// Parts of others' transactions of which their homes were asked.
     pub resolved: u64,
-    /// Those of which nothing had been decided yet.
+    /// Those that could not be settled yet, since the home remembers too much.
     pub undecided: u64,
     /// Those that were given up, since nobody had decided to do them.
     pub presumed: u64,

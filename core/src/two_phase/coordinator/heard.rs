@@ -1,0 +1,176 @@
+//! What participants say, and what to do when they say nothing.
+
+use super::super::Config;
+use super::super::message::{Promise, Vote};
+use super::{Cause, Coordinator, Outcome, Reply, Stage, Underway};
+use crate::quorum::Slots;
+use crate::space::Window;
+use crate::{Age, Command, NodeId, Space, TxId};
+
+impl<W: Command, S: Space> Coordinator<W, S> {
+    #[inline(always)]
+    pub(super) fn on_vote(&mut self, from: NodeId, tx: TxId, vote: Vote, latest: Age) {
+        self.latest = self.latest.max(latest);
+        let of = match vote {
+            Vote::Yes(promise) => promise,
+            Vote::ReadOnly | Vote::No => Promise::ANY,
+        };
+        let Some(at) = self.live.find(tx) else {
+            // Presumed abort: what is not remembered was never decided, or this yes was not asked for.
+            if vote != Vote::No {
+                self.answer(from, Reply { tx, commit: false, of });
+            }
+            return;
+        };
+        let Some((_, entry)) = self.live.get_mut(at) else { return };
+        let Some(part) = entry.parts.of(from) else {
+            self.counters.nonsense += 1;
+            return self.answer(from, Reply { tx, commit: false, of });
+        };
+        match (entry.stage, vote) {
+            (Stage::Voting { .. } | Stage::Delegated, Vote::No) => {
+                self.abort(at, Cause::Refused(from));
+                self.forget(at, part);
+            }
+            (Stage::Voting { yes, .. }, Vote::Yes(promise)) => {
+                // One that promises anew has lost its first promise.
+                let is_anew = yes.contains(part) && entry.parts.promise(part) != promise;
+                entry.parts.keep(part, promise);
+                if is_anew { self.abort(at, Cause::Refused(from)) } else { self.on_can(at, part, false) }
+            }
+            (Stage::Voting { .. }, Vote::ReadOnly) => self.on_can(at, part, true),
+            (Stage::Delegated, Vote::Yes(promise)) => {
+                // It would not do it at once, and waits to be told: nobody else has to agree.
+                entry.parts.keep(part, promise);
+                self.decide(at, Slots::first(1));
+            }
+            (Stage::Delegated, Vote::ReadOnly) => self.end(at, true, Slots::NONE, false),
+            (Stage::Deciding { .. } | Stage::Ending { .. }, Vote::Yes(promise)) => {
+                self.repeat(at, part, from, promise)
+            }
+            (Stage::Ending { commit, .. }, Vote::ReadOnly) => self.answer(from, Reply { tx, commit, of }),
+            (Stage::Deciding { .. }, Vote::ReadOnly)
+            | (Stage::Deciding { .. } | Stage::Ending { .. }, Vote::No) => {}
+        }
+    }
+
+    /// A participant can do its part.
+    #[inline(always)]
+    fn on_can(&mut self, at: usize, part: usize, reads: bool) {
+        let Some((_, entry)) = self.live.get_mut(at) else { return };
+        let Stage::Voting { mut yes, mut readers } = entry.stage else { return };
+        if reads { &mut readers } else { &mut yes }.insert(part);
+        entry.stage = Stage::Voting { yes, readers };
+        if yes.or(readers) != entry.parts.all() {
+            return;
+        }
+        if yes.is_empty() { self.end(at, true, yes, false) } else { self.decide(at, yes) }
+    }
+
+    /// All do it, once that is durable. Also where one alone writes: it may have done it when both crash, and an abort that is
+    /// presumed would reverse that.
+    fn decide(&mut self, at: usize, yes: Slots) {
+        let Some((_, entry)) = self.live.get_mut(at) else { return };
+        let mark = self.ledger.stage();
+        (entry.stage, entry.due) = (Stage::Deciding { yes, mark }, Slots::NONE);
+        self.unsaved.join(at);
+    }
+
+    /// One that promised asks how it ended, or says again that it can.
+    fn repeat(&mut self, at: usize, part: usize, from: NodeId, promise: Promise) {
+        let Some((tx, entry)) = self.live.get_mut(at) else { return };
+        let is_it = entry.parts.promise(part) == promise;
+        match entry.stage {
+            Stage::Ending { commit, .. } if is_it || !commit => {
+                self.answer(from, Reply { tx, commit, of: promise });
+            }
+            // It does not say what it promised: it is told the promise that counts.
+            Stage::Ending { .. } if promise == Promise::ANY => {
+                entry.due.insert(part);
+                self.ready.join(at);
+            }
+            // It was asked again by a message that was late: the promise that counts is another.
+            Stage::Deciding { .. } | Stage::Ending { .. } if !is_it && promise != Promise::ANY => {
+                self.answer(from, Reply { tx, commit: false, of: promise });
+            }
+            Stage::Voting { .. } | Stage::Delegated | Stage::Deciding { .. } | Stage::Ending { .. } => {}
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn on_done(&mut self, from: NodeId, tx: TxId, did: bool) {
+        let Some(at) = self.live.find(tx) else { return };
+        let Some((_, entry)) = self.live.get_mut(at) else { return };
+        let Some(part) = entry.parts.of(from) else {
+            self.counters.nonsense += 1;
+            return;
+        };
+        match entry.stage {
+            Stage::Delegated if did => self.end(at, true, Slots::NONE, false),
+            Stage::Delegated => self.abort(at, Cause::Refused(from)),
+            Stage::Ending { commit: true, mut open, is_recorded } => {
+                let is_news = open.contains(part);
+                open.remove(part);
+                entry.due.remove(part);
+                entry.stage = Stage::Ending { commit: true, open, is_recorded };
+                if open.is_empty() {
+                    self.tell(at, Outcome::Committed);
+                    self.ready.join(at);
+                }
+                if is_news && !did {
+                    self.counters.contradictions += 1;
+                    // One that finds no room is counted all the same.
+                    let _ = self.contradicted.push_back((tx, from));
+                }
+            }
+            Stage::Voting { .. } | Stage::Deciding { .. } => self.counters.nonsense += 1,
+            Stage::Ending { commit: false, .. } => {}
+        }
+    }
+
+    pub(super) fn on_ask(&mut self, from: NodeId, tx: TxId, of: Promise) {
+        let Some(at) = self.live.find(tx) else {
+            return self.answer(from, Reply { tx, commit: false, of });
+        };
+        match self.live.get(at).and_then(|(_, entry)| entry.parts.of(from)) {
+            Some(part) => self.repeat(at, part, from, of),
+            None => self.counters.nonsense += 1,
+        }
+    }
+
+    pub(super) fn on_wound(&mut self, from: NodeId, tx: TxId) {
+        let entry = self.live.find(tx).and_then(|at| self.live.get(at).map(|(_, entry)| (at, entry)));
+        match entry {
+            Some((_, entry)) if entry.parts.of(from).is_none() => self.counters.nonsense += 1,
+            Some((at, Underway { stage: Stage::Voting { .. }, .. })) => self.abort(at, Cause::Wounded),
+            Some(_) | None => {}
+        }
+    }
+
+    /// Says again what may have been lost, and gives up what takes too long.
+    pub(super) fn on_look(&mut self) {
+        let Config { resend, vote_timeout, .. } = self.config;
+        self.floor = self.count * S::CALLS as u64;
+        for at in 0..self.live.places() {
+            let Some((tx, entry)) = self.live.get_mut(at) else { continue };
+            self.floor = self.floor.min(tx.number);
+            let is_late = entry.begun.after(vote_timeout) <= self.now;
+            if entry.said.after(resend) <= self.now {
+                entry.said = self.now;
+                entry.due = match entry.stage {
+                    Stage::Voting { yes, readers } => entry.parts.all().without(yes.or(readers)),
+                    Stage::Delegated => entry.parts.all(),
+                    Stage::Deciding { .. } => Slots::NONE,
+                    Stage::Ending { open, .. } => entry.due.or(open),
+                };
+            }
+            match entry.stage {
+                Stage::Voting { .. } if is_late => self.abort(at, Cause::TimedOut),
+                Stage::Delegated if is_late => self.tell(at, Outcome::Unknown),
+                Stage::Voting { .. } | Stage::Delegated | Stage::Deciding { .. } | Stage::Ending { .. } => {}
+            }
+            self.ready.join(at);
+        }
+        self.look = (self.live.len() > 0).then(|| self.now.after(resend.min(vote_timeout)));
+    }
+}
