@@ -30,12 +30,10 @@ const LEAST_WINDOW_BYTES: u64 = 8 << 20;
 const SESSIONS: usize = 64;
 /// How many commands of a node may be under way in a group, its steps of transactions counted.
 const UNDER_WAY: usize = 1024;
+/// How many of them are commands of clients.
+const COMMANDS: usize = 768;
 /// How many transactions over several groups a node carries out at a time.
 const TRANSACTIONS: usize = 256;
-/// How many commands and queries of clients may be: a quarter is kept for steps by the machine, which refuses what is beyond,
-/// and each transaction may have a step under way besides.
-const COMMANDS: usize = UNDER_WAY - UNDER_WAY / 4 - TRANSACTIONS;
-const QUERIES: usize = WINDOW - WINDOW / 4 - TRANSACTIONS;
 
 type Space = Heap<PEERS, WINDOW>;
 type Machine = Sharded<Service, Space, SESSIONS, UNDER_WAY>;
@@ -78,7 +76,7 @@ struct Line {
 
 impl Default for Line {
     fn default() -> Self {
-        let (commands, queries) = (Semaphore::new(COMMANDS), Semaphore::new(QUERIES));
+        let (commands, queries) = (Semaphore::new(COMMANDS), Semaphore::new(WINDOW - 1));
         Self { commands: Arc::new(commands), queries: Arc::new(queries), waits: Arc::default() }
     }
 }
