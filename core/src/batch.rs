@@ -95,6 +95,19 @@ impl<'a, T> Batch<'a, T> {
         self.len() == 0
     }
 
+    /// The first item, if there is one.
+    #[must_use]
+    pub fn first(&self) -> Option<T>
+    where
+        T: Clone,
+    {
+        match self.0 {
+            Form::Window(front, back) => front.first().or(back.first()).map(|held| held.item.clone()),
+            Form::Slice(items) => items.first().cloned(),
+            Form::Encoded { mut bytes, len, next } => (len > 0).then(|| next(&mut bytes)).flatten(),
+        }
+    }
+
     /// Shows each item in turn, until one says to stop.
     ///
     /// # Errors

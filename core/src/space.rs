@@ -72,6 +72,11 @@ pub trait List<T>: Default + Debug + Deref<Target = [T]> + DerefMut {
     /// Gives back the memory that it holds and does not use, if it can.
     fn shrink(&mut self) {}
 
+    /// An empty list that will soon hold this many items.
+    fn with_room(_: usize) -> Self {
+        Self::default()
+    }
+
     /// A list of as many of the items as fit.
     fn of(items: impl IntoIterator<Item = T>) -> Self {
         let mut list = Self::default();
@@ -296,6 +301,10 @@ mod heap {
 
     impl<T: Debug, const N: usize> List<T> for BoundedVec<T, N> {
         const CAPACITY: usize = N;
+
+        fn with_room(items: usize) -> Self {
+            Self(Vec::with_capacity(items.min(N)))
+        }
 
         fn push(&mut self, item: T) -> Result<(), T> {
             if self.0.len() == N {

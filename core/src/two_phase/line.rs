@@ -36,17 +36,20 @@ impl<S: Space> Line<S> {
         self.behind.get(at).is_some_and(|&behind| behind != OUT)
     }
 
-    pub(super) fn join(&mut self, at: usize) {
+    /// Puts a place at the end. Tells whether it was not in line.
+    pub(super) fn join(&mut self, at: usize) -> bool {
         match self.behind.get_mut(at) {
             Some(behind) if *behind == OUT => *behind = END,
-            Some(_) => return,
+            Some(_) => return false,
             None => self.grow(at),
         }
-        match self.behind.get_mut(self.last) {
-            Some(last) if self.first != END => *last = at,
-            _ => self.first = at,
+        if self.first == END {
+            self.first = at;
+        } else if let Some(last) = self.behind.get_mut(self.last) {
+            *last = at;
         }
         self.last = at;
+        true
     }
 
     /// Has the place here in line, and the ones before it not.

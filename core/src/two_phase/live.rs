@@ -31,16 +31,32 @@ impl<T: Debug, S: Space> Live<T, S> {
         self.len == S::CALLS
     }
 
-    /// The place of a transaction.
+    /// The place of a transaction: mostly where it belongs.
+    #[inline(always)]
     pub(super) fn find(&self, tx: TxId) -> Option<usize> {
-        let (mut at, mut behind) = (place_of(tx, S::CALLS), 0);
-        while self.get(at).is_none_or(|(id, _)| id != tx) {
-            if behind == self.reach {
-                return None;
-            }
-            (at, behind) = (next(at, S::CALLS), behind + 1);
+        let at = place_of(tx, S::CALLS);
+        if self.is_at(at, tx) {
+            Some(at)
+        } else if self.reach == 0 {
+            None
+        } else {
+            self.find_behind(at, tx)
         }
-        Some(at)
+    }
+
+    #[inline(never)]
+    fn find_behind(&self, mut at: usize, tx: TxId) -> Option<usize> {
+        for _ in 0..self.reach {
+            at = next(at, S::CALLS);
+            if self.is_at(at, tx) {
+                return Some(at);
+            }
+        }
+        None
+    }
+
+    fn is_at(&self, at: usize, tx: TxId) -> bool {
+        self.get(at).is_some_and(|(id, _)| id == tx)
     }
 
     pub(super) fn get(&self, at: usize) -> Option<(TxId, &T)> {

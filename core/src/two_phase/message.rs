@@ -98,6 +98,17 @@ pub enum Vote {
     No,
 }
 
+impl Vote {
+    /// What holds until the end is heard, if anything does.
+    pub(super) const fn promise(self) -> Option<Promise> {
+        match self {
+            Self::Yes(promise) => Some(promise),
+            Self::ReadOnly => Some(Promise::ANY),
+            Self::No => None,
+        }
+    }
+}
+
 /// The nodes that take part in a transaction, each with what it promised.
 #[derive(Clone, Copy)]
 pub struct Parties<'a>(Form<'a>);
@@ -165,6 +176,7 @@ impl<'a> Parties<'a> {
     }
 
     /// Those of these nodes that take part.
+    #[inline(always)]
     pub(super) fn among(&self, nodes: &[NodeId]) -> Slots {
         if let Form::Listed(parts) = self.0 {
             return parts.among(nodes);

@@ -1,5 +1,6 @@
 //! A participant: promises, keeps its promise whatever happens, and asks until it knows how it ended.
 
+mod asked;
 mod heard;
 mod output;
 mod restart;
@@ -11,7 +12,7 @@ use super::record::Record;
 use super::{Config, Counters};
 use crate::durable::{Ledger, Mark};
 use crate::quorum::Slots;
-use crate::space::{List, Window};
+use crate::space::List;
 use crate::{Age, Command, Fault, Input, Instant, Machine, NodeId, Output, Rng, Space, Staged, TxId, Write};
 
 /// What this node does for transactions, its own and others': up to `S::CALLS` at a time.
@@ -62,7 +63,9 @@ pub struct Participant<W: Command, S: Space> {
     /// What was handed out to be saved, and is not durable yet.
     written: Line<S>,
     /// How the last transactions ended, for participants that ask.
-    recent: S::Calls<(TxId, bool)>,
+    recent: S::Places<(TxId, bool)>,
+    /// The place of the one of them that is longest ago.
+    oldest: usize,
     replies: S::Calls<(NodeId, Reply)>,
     /// How many were done at once or refused for a peer, and are remembered until their coordinator has heard.
     kept: usize,
@@ -355,6 +358,7 @@ impl<W: Command, S: Space> Participant<W, S> {
             unsaved: Line::default(),
             written: Line::default(),
             recent: Default::default(),
+            oldest: 0,
             replies: Default::default(),
             kept: 0,
             retaking: 0,
@@ -416,6 +420,11 @@ impl<W: Command, S: Space> Participant<W, S> {
         }
     }
 
+    /// Whether there is room to remember one more.
+    const fn can_keep(&self) -> bool {
+        self.kept < S::CALLS / 2
+    }
+
     /// Its next yes in this transaction, or in one before it, is not certain to be the first.
     fn note_done(&mut self, tx: TxId) {
         if let Some(past) = self.config.slot(tx.coordinator).and_then(|slot| self.past.get_mut(slot)) {
@@ -423,125 +432,19 @@ impl<W: Command, S: Space> Participant<W, S> {
         }
     }
 
+    /// Remembers how a transaction ended, in the place of the one that is longest ago.
+    fn note_ended(&mut self, tx: TxId, commit: bool) {
+        if let Some(oldest) = self.recent.get_mut(self.oldest) {
+            *oldest = (tx, commit);
+        } else {
+            let fits = self.recent.push((tx, commit)).is_ok();
+            assert!(fits, "there are as many places as calls");
+        }
+        self.oldest = if self.oldest + 1 == S::CALLS { 0 } else { self.oldest + 1 };
+    }
+
     fn past(&self, coordinator: NodeId) -> Past {
         self.config.slot(coordinator).and_then(|slot| self.past.get(slot)).copied().unwrap_or_default()
-    }
-
-    // What the application says.
-
-    fn carry_out(&mut self, request: Request) -> Result<(), Reason> {
-        let (Request::Promise(tx)
-        | Request::Read(tx)
-        | Request::Refuse(tx)
-        | Request::Finish(tx)
-        | Request::Wound(tx)
-        | Request::Force { tx, .. }) = request;
-        let Some((at, part)) = self.live.find(tx).and_then(|at| Some((at, self.live.get_mut(at)?.1))) else {
-            return if let Request::Finish(_) = request { self.adopt(tx) } else { Err(Reason::Unknown) };
-        };
-        let is_open = self.ledger.is_durable(part.mark) && !self.unsaved.has(at);
-        if part.telling.is_some() || self.retaking > 0 && matches!(request, Request::Force { .. }) {
-            return Err(Reason::NotReady);
-        }
-        match (request, part.stage) {
-            (Request::Promise(_), Stage::Asked) => self.promise(at),
-            (Request::Read(_), Stage::Asked) if part.is_only => {
-                part.telling = Some(Telling::Decided(false));
-                self.ready.join(at);
-                self.settle_at_once(at, true);
-            }
-            (Request::Read(_), Stage::Asked) => {
-                (part.stage, part.answers) = (Stage::Reading, true);
-                self.save(at);
-            }
-            (Request::Refuse(_), Stage::Asked) if part.is_only => self.settle_at_once(at, false),
-            (Request::Refuse(_), Stage::Asked) => {
-                self.live.remove(at);
-                self.reply(tx.coordinator, Reply::No(tx));
-            }
-            (Request::Finish(_), Stage::Committing) => self.done(at),
-            // Forgotten before the coordinator has heard, it would be asked for and promised as if it were new.
-            (Request::Finish(_), Stage::Asked) if part.is_only && self.kept >= S::CALLS / 2 => {
-                return Err(Reason::Busy);
-            }
-            (Request::Finish(_), Stage::Asked) => {
-                self.kept += usize::from(part.is_only);
-                self.done(at);
-            }
-            (Request::Finish(_), Stage::Forced { commit: true, is_done: false, decided }) => {
-                part.stage = Stage::Forced { commit: true, is_done: true, decided };
-                self.end_forced(at);
-            }
-            (Request::Wound(_), Stage::Asked | Stage::Promised | Stage::Reading) => {
-                (part.is_wounded, part.wounds) = (true, true);
-                self.ready.join(at);
-            }
-            (Request::Force { commit, .. }, Stage::Promised) if is_open => {
-                part.stage = Stage::Forced { commit, is_done: !commit, decided: None };
-                part.telling = Some(Telling::Decided(commit));
-                self.save(at);
-            }
-            (Request::Force { .. }, Stage::Reading) if is_open => self.let_go(at),
-            _ => return Err(Reason::OutOfPlace),
-        }
-        Ok(())
-    }
-
-    /// The only one did nothing, and says so once it is durable that it will not do it at once.
-    fn settle_at_once(&mut self, at: usize, reads: bool) {
-        let Some((tx, part)) = self.live.get_mut(at) else { return };
-        (part.stage, part.answers) = (Stage::Settled { reads }, true);
-        self.note_done(tx);
-        self.save(at);
-    }
-
-    /// The application did this at once in an earlier life, which had no time to note it; or long ago.
-    fn adopt(&mut self, tx: TxId) -> Result<(), Reason> {
-        if self.kept >= S::CALLS / 2 {
-            return Err(Reason::Busy);
-        }
-        let part = Part { is_only: true, answers: true, ..self.part(Stage::Done { commit: true }) };
-        let at = self.live.insert(tx, part).map_err(|_| Reason::Busy)?;
-        self.look_later();
-        self.kept += 1;
-        self.save(at);
-        Ok(())
-    }
-
-    /// The application did it.
-    #[inline(always)]
-    fn done(&mut self, at: usize) {
-        let Some((tx, part)) = self.live.get_mut(at) else { return };
-        (part.stage, part.answers) = (Stage::Done { commit: true }, true);
-        if !part.is_only {
-            self.note_done(tx);
-        }
-        self.save(at);
-    }
-
-    #[inline(always)]
-    fn promise(&mut self, at: usize) {
-        let can_keep = self.kept < S::CALLS / 2;
-        let promise = Promise(self.rng.next() | 1);
-        let Some((_, part)) = self.live.get_mut(at) else { return };
-        // Nobody else has to agree. One that may have been done before is not done at once: the coordinator knows.
-        if part.is_only && part.is_first && can_keep {
-            (part.stage, part.telling) = (Stage::Committing, Some(Telling::Decided(true)));
-            self.kept += 1;
-            return self.ready.join(at);
-        }
-        (part.stage, part.promise) = (Stage::Promised, promise);
-        (part.answers, part.is_only) = (true, false);
-        self.save(at);
-    }
-}
-
-/// Remembers how a transaction ended, in the place of the one that is longest ago.
-fn note<Q: Window<(TxId, bool)>>(recent: &mut Q, tx: TxId, commit: bool) {
-    if let Err(ended) = recent.push_back((tx, commit)) {
-        recent.pop_front();
-        let fits = recent.push_back(ended).is_ok();
-        assert!(fits, "there is room for one more than there was");
     }
 }
 
@@ -553,37 +456,29 @@ impl<W: Command, S: Space> Machine for Participant<W, S> {
     type Record<'a> = Record<'a, W>;
     type Event<'a> = Event<'a, W>;
 
+    #[inline(always)]
     fn request(&mut self, now: Instant, request: Request) -> Result<(), Refusal> {
         self.now = self.now.max(now);
-        self.carry_out(request).map_err(|reason| Refusal { request, reason })?;
-        Ok(())
+        self.carry_out(request).map_err(|reason| Refusal { request, reason })
     }
 
+    // Inlined for what the caller knows of the input not to be looked at twice.
+    #[inline(always)]
     fn handle(&mut self, now: Instant, input: Input<Message<'_, W>>) {
         self.now = self.now.max(now);
         match input {
-            Input::Message { from, message } => {
-                let Some(slot) = self.config.slot(from) else {
-                    self.counters.strangers += 1;
-                    return;
-                };
-                match message {
-                    // They come again, when it is known what is held here.
-                    _ if self.retaking > 0 => {}
-                    Message::Prepare { tx, floor, only, age, parties, work } => {
-                        self.on_prepare((from, slot), (tx, floor, only, age), parties, work);
-                    }
-                    Message::Decision { tx, commit, of } => self.on_decision((from, slot), tx, commit, of),
-                    Message::Ask { tx, of } => self.on_ask((from, slot), tx, of),
-                    Message::Vote { .. } | Message::Done { .. } | Message::Wound { .. } => {
-                        self.counters.nonsense += 1;
-                    }
+            // They come again, when it is known what is held here.
+            Input::Message { .. } if self.retaking > 0 => {}
+            Input::Message { from, message } => match message {
+                Message::Prepare { tx, floor, only, age, parties, work } => {
+                    self.on_prepare(from, (tx, floor, only, age), parties, work);
                 }
-            }
+                Message::Decision { tx, commit, of } => self.on_decision(from, tx, commit, of),
+                Message::Ask { tx, of } => self.on_ask(from, tx, of),
+                Message::Vote { .. } | Message::Done { .. } | Message::Wound { .. } => self.drop(from),
+            },
             Input::Saved(receipt) => {
-                if self.ledger.accept(receipt) {
-                    self.on_saved();
-                }
+                self.ledger.accept(receipt);
             }
             Input::Wake => {
                 if self.look.is_some_and(|look| look <= self.now) {

@@ -43,7 +43,8 @@ impl<W: Command, S: Space> Transaction<W, S> {
     /// # Errors
     /// What is wrong with them.
     pub fn of(parts: impl IntoIterator<Item = (NodeId, W)>) -> Result<Self, Unfit> {
-        let mut list = S::Table::default();
+        let parts = parts.into_iter();
+        let mut list = S::Table::with_room(parts.size_hint().0);
         for (node, work) in parts {
             if list.iter().any(|part: &Part<W>| part.node == node) {
                 return Err(Unfit::Twice(node));

@@ -1,32 +1,50 @@
 //! What participants say, and what to do when they say nothing.
 
-use super::super::Config;
 use super::super::message::{Promise, Vote};
+use super::super::{Config, Counters};
 use super::{Cause, Coordinator, Outcome, Reply, Stage, Underway};
 use crate::quorum::Slots;
 use crate::space::Window;
 use crate::{Age, Command, NodeId, Space, TxId};
 
 impl<W: Command, S: Space> Coordinator<W, S> {
+    /// The place of a transaction that is under way with this node, and which part of it is the node's.
+    #[inline(always)]
+    fn find(&self, tx: TxId, from: NodeId) -> Option<(usize, usize)> {
+        let at = self.live.find(tx)?;
+        let (_, entry) = self.live.get(at)?;
+        Some((at, entry.parts.of(from)?))
+    }
+
+    /// About what is not under way with this node. Presumed abort: what is not remembered was never decided, or this yes was
+    /// not asked for.
+    #[cold]
+    fn on_other(&mut self, from: NodeId, tx: TxId, latest: Age, of: Option<Promise>) {
+        let is_ours = tx.coordinator == self.config.id && self.config.nodes.contains(&from);
+        if !is_ours || self.live.find(tx).is_some() {
+            self.drop(from);
+        }
+        if is_ours {
+            self.latest = self.latest.max(latest);
+            of.into_iter().for_each(|of| self.answer(from, Reply { tx, commit: false, of }));
+        }
+    }
+
+    /// What no correct peer says, or who is none.
+    #[cold]
+    pub(super) fn drop(&mut self, from: NodeId) {
+        let is_stranger = !self.config.nodes.contains(&from);
+        let Counters { strangers, nonsense, .. } = &mut self.counters;
+        *if is_stranger { strangers } else { nonsense } += 1;
+    }
+
     #[inline(always)]
     pub(super) fn on_vote(&mut self, from: NodeId, tx: TxId, vote: Vote, latest: Age) {
+        let Some((at, part)) = self.find(tx, from) else {
+            return self.on_other(from, tx, latest, vote.promise());
+        };
         self.latest = self.latest.max(latest);
-        let of = match vote {
-            Vote::Yes(promise) => promise,
-            Vote::ReadOnly | Vote::No => Promise::ANY,
-        };
-        let Some(at) = self.live.find(tx) else {
-            // Presumed abort: what is not remembered was never decided, or this yes was not asked for.
-            if vote != Vote::No {
-                self.answer(from, Reply { tx, commit: false, of });
-            }
-            return;
-        };
         let Some((_, entry)) = self.live.get_mut(at) else { return };
-        let Some(part) = entry.parts.of(from) else {
-            self.counters.nonsense += 1;
-            return self.answer(from, Reply { tx, commit: false, of });
-        };
         match (entry.stage, vote) {
             (Stage::Voting { .. } | Stage::Delegated, Vote::No) => {
                 self.abort(at, Cause::Refused(from));
@@ -48,7 +66,9 @@ impl<W: Command, S: Space> Coordinator<W, S> {
             (Stage::Deciding { .. } | Stage::Ending { .. }, Vote::Yes(promise)) => {
                 self.repeat(at, part, from, promise)
             }
-            (Stage::Ending { commit, .. }, Vote::ReadOnly) => self.answer(from, Reply { tx, commit, of }),
+            (Stage::Ending { commit, .. }, Vote::ReadOnly) => {
+                self.answer(from, Reply { tx, commit, of: Promise::ANY })
+            }
             (Stage::Deciding { .. }, Vote::ReadOnly)
             | (Stage::Deciding { .. } | Stage::Ending { .. }, Vote::No) => {}
         }
@@ -58,10 +78,13 @@ impl<W: Command, S: Space> Coordinator<W, S> {
     #[inline(always)]
     fn on_can(&mut self, at: usize, part: usize, reads: bool) {
         let Some((_, entry)) = self.live.get_mut(at) else { return };
-        let Stage::Voting { mut yes, mut readers } = entry.stage else { return };
-        if reads { &mut readers } else { &mut yes }.insert(part);
-        entry.stage = Stage::Voting { yes, readers };
-        if yes.or(readers) != entry.parts.all() {
+        let Stage::Voting { mut open, mut yes } = entry.stage else { return };
+        open.remove(part);
+        if !reads {
+            yes.insert(part);
+        }
+        entry.stage = Stage::Voting { open, yes };
+        if !open.is_empty() {
             return;
         }
         if yes.is_empty() { self.end(at, true, yes, false) } else { self.decide(at, yes) }
@@ -97,14 +120,30 @@ impl<W: Command, S: Space> Coordinator<W, S> {
         }
     }
 
+    pub(super) fn on_ask(&mut self, from: NodeId, tx: TxId, of: Promise) {
+        match self.find(tx, from) {
+            Some((at, part)) => self.repeat(at, part, from, of),
+            None => self.on_other(from, tx, Age::default(), Some(of)),
+        }
+    }
+
+    pub(super) fn on_wound(&mut self, from: NodeId, tx: TxId) {
+        match self.find(tx, from) {
+            Some((at, _)) => {
+                if let Some((_, Underway { stage: Stage::Voting { .. }, .. })) = self.live.get(at) {
+                    self.abort(at, Cause::Wounded);
+                }
+            }
+            None => self.on_other(from, tx, Age::default(), None),
+        }
+    }
+
     #[inline(always)]
     pub(super) fn on_done(&mut self, from: NodeId, tx: TxId, did: bool) {
-        let Some(at) = self.live.find(tx) else { return };
-        let Some((_, entry)) = self.live.get_mut(at) else { return };
-        let Some(part) = entry.parts.of(from) else {
-            self.counters.nonsense += 1;
-            return;
+        let Some((at, part)) = self.find(tx, from) else {
+            return self.on_other(from, tx, Age::default(), None);
         };
+        let Some((_, entry)) = self.live.get_mut(at) else { return };
         match entry.stage {
             Stage::Delegated if did => self.end(at, true, Slots::NONE, false),
             Stage::Delegated => self.abort(at, Cause::Refused(from)),
@@ -128,25 +167,6 @@ impl<W: Command, S: Space> Coordinator<W, S> {
         }
     }
 
-    pub(super) fn on_ask(&mut self, from: NodeId, tx: TxId, of: Promise) {
-        let Some(at) = self.live.find(tx) else {
-            return self.answer(from, Reply { tx, commit: false, of });
-        };
-        match self.live.get(at).and_then(|(_, entry)| entry.parts.of(from)) {
-            Some(part) => self.repeat(at, part, from, of),
-            None => self.counters.nonsense += 1,
-        }
-    }
-
-    pub(super) fn on_wound(&mut self, from: NodeId, tx: TxId) {
-        let entry = self.live.find(tx).and_then(|at| self.live.get(at).map(|(_, entry)| (at, entry)));
-        match entry {
-            Some((_, entry)) if entry.parts.of(from).is_none() => self.counters.nonsense += 1,
-            Some((at, Underway { stage: Stage::Voting { .. }, .. })) => self.abort(at, Cause::Wounded),
-            Some(_) | None => {}
-        }
-    }
-
     /// Says again what may have been lost, and gives up what takes too long.
     pub(super) fn on_look(&mut self) {
         let Config { resend, vote_timeout, .. } = self.config;
@@ -158,7 +178,7 @@ impl<W: Command, S: Space> Coordinator<W, S> {
             if entry.said.after(resend) <= self.now {
                 entry.said = self.now;
                 entry.due = match entry.stage {
-                    Stage::Voting { yes, readers } => entry.parts.all().without(yes.or(readers)),
+                    Stage::Voting { open, .. } => open,
                     Stage::Delegated => entry.parts.all(),
                     Stage::Deciding { .. } => Slots::NONE,
                     Stage::Ending { open, .. } => entry.due.or(open),
@@ -172,5 +192,6 @@ impl<W: Command, S: Space> Coordinator<W, S> {
             self.ready.join(at);
         }
         self.look = (self.live.len() > 0).then(|| self.now.after(resend.min(vote_timeout)));
+        self.assert_invariants();
     }
 }

@@ -2,11 +2,12 @@
 
 use super::super::message::{Message, Parties, Promise};
 use super::super::record::{Record, Restated};
-use super::{Coordinator, Event, Plan, Reply, Saving, Stage};
+use super::{Coordinator, Event, Plan, Reply, Saving, Stage, Underway};
 use crate::space::Window;
 use crate::{Batch, Command, NodeId, Output, Space, Staged};
 
 impl<W: Command, S: Space> Coordinator<W, S> {
+    #[inline(always)]
     fn plan_save(&mut self) -> Option<Plan> {
         let saving = if self.records > 4 * S::CALLS as u64 {
             Saving::Restart
@@ -34,30 +35,35 @@ impl<W: Command, S: Space> Coordinator<W, S> {
         Some(at)
     }
 
-    /// What the transaction here wants said, if anything.
+    /// What the transaction that is first in line wants said, if anything. It stays in line while it has more to say.
+    #[inline(always)]
     fn plan_at(&mut self, at: usize) -> Option<Plan> {
-        let (tx, entry) = self.live.get_mut(at)?;
-        if let Some(outcome) = entry.outcome.take() {
-            return Some(Plan::Tell(Event::Ended { tx, age: entry.age, outcome }));
+        let Some((tx, entry)) = self.live.get_mut(at) else {
+            self.ready.leave();
+            return None;
+        };
+        let plan = if let Some(outcome) = entry.outcome.take() {
+            Plan::Tell(Event::Ended { tx, age: entry.age, outcome })
+        } else if let Some(part) = entry.due.round_from(0) {
+            entry.due.remove(part);
+            Plan::Say { at, part }
+        } else {
+            self.ready.leave();
+            self.settle(at);
+            return None;
+        };
+        // What is said is lent from it: it is not forgotten before.
+        if entry.due.is_empty() && !entry.is_over() {
+            self.ready.leave();
         }
-        let part = entry.due.round_from(0)?;
-        entry.due.remove(part);
-        Some(Plan::Say { at, part })
-    }
-
-    /// Whether the transaction here has nothing more to say, and is not over.
-    fn is_quiet(&self, at: usize) -> bool {
-        self.live.get(at).is_some_and(|(_, entry)| {
-            let is_over = matches!(entry.stage, Stage::Ending { open, .. } if open.is_empty());
-            entry.due.is_empty() && entry.outcome.is_none() && !is_over
-        })
+        Some(plan)
     }
 
     /// Forgets a transaction if it is over.
     fn settle(&mut self, at: usize) {
         let Some((tx, entry)) = self.live.get(at) else { return };
-        let Stage::Ending { open, is_recorded, .. } = entry.stage else { return };
-        if !open.is_empty() {
+        let Stage::Ending { is_recorded, .. } = entry.stage else { return };
+        if !entry.is_over() {
             return;
         }
         self.live.remove(at);
@@ -73,12 +79,28 @@ impl<W: Command, S: Space> Coordinator<W, S> {
     }
 }
 
+impl<W: Command, S: Space> Underway<W, S> {
+    /// All who had to have said that they did it.
+    const fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Ending { open, .. } if open.is_empty())
+    }
+}
+
 impl<W: Command, S: Space> Staged for Coordinator<W, S> {
     type Plan = Plan;
 
+    #[inline(always)]
     fn plan(&mut self) -> Option<Plan> {
         if self.ledger.has_unsaved() {
             return self.plan_save();
+        }
+        // A number is used by nobody else once it is durable that it may be used.
+        while let Some(at) = self.ready.first()
+            && self.ledger.is_durable(self.numbered_mark)
+        {
+            if let Some(plan) = self.plan_at(at) {
+                return Some(plan);
+            }
         }
         if let Some((to, Reply { tx, commit, of })) = self.replies.pop_front() {
             return Some(Plan::Answer { to, tx, commit, of });
@@ -86,24 +108,11 @@ impl<W: Command, S: Space> Staged for Coordinator<W, S> {
         if let Some((tx, by)) = self.contradicted.pop_front() {
             return Some(Plan::Tell(Event::Contradicted { tx, by }));
         }
-        // A number is used by nobody else once it is durable that it may be used.
-        if !self.ledger.is_durable(self.numbered_mark) {
-            return None;
-        }
-        while let Some(at) = self.ready.first() {
-            if let Some(plan) = self.plan_at(at) {
-                if self.is_quiet(at) {
-                    self.ready.leave();
-                }
-                return Some(plan);
-            }
-            self.ready.leave();
-            self.settle(at);
-        }
         // What is over may have to be saved by now.
         if self.ledger.has_unsaved() { self.plan_save() } else { None }
     }
 
+    #[inline(always)]
     fn show(&self, plan: Plan) -> Output<Message<'_, W>, Record<'_, W>, Event> {
         match plan {
             Plan::Save(write) => Output::Save(write.map(|saving| self.record(saving))),

@@ -92,7 +92,7 @@ impl<W: Command, S: Space> Coordinator<W, S> {
                     self.floor = self.floor.min(tx.number);
                     self.ready.join(at);
                 }
-                None => self.spare.join(at),
+                None => _ = self.spare.join(at),
             }
         }
         self.look = (self.live.len() > 0).then_some(self.now);

@@ -2,7 +2,7 @@
 
 use super::super::Config;
 use super::super::message::{Parties, Promise};
-use super::{Part, Participant, Past, Reply, Stage, Telling, note};
+use super::{Part, Participant, Past, Reply, Stage, Telling};
 use crate::quorum::Slots;
 use crate::space::Window;
 use crate::{Age, Batch, Command, NodeId, Space, TxId};
@@ -11,17 +11,15 @@ impl<W: Command, S: Space> Participant<W, S> {
     #[inline(always)]
     pub(super) fn on_prepare(
         &mut self,
-        (from, slot): (NodeId, usize),
+        from: NodeId,
         (tx, floor, only, age): (TxId, u64, bool, Age),
         parties: Parties<'_>,
         work: Batch<'_, W>,
     ) {
-        let mut of = None;
-        work.for_each(|work| of = Some(work.clone()));
-        if from != tx.coordinator || of.is_none() {
-            self.counters.nonsense += 1;
-            return;
-        }
+        let Some(slot) = self.config.slot(from).filter(|_| from == tx.coordinator) else {
+            return self.drop(from);
+        };
+        let Some(work) = work.first() else { return self.drop(from) };
         self.latest = self.latest.max(age);
         let past = self.past.get_mut(slot).map_or(Past::default(), |past| {
             past.floor = past.floor.max(floor);
@@ -39,7 +37,7 @@ impl<W: Command, S: Space> Participant<W, S> {
             is_only: only,
             age,
             parties: parties.among(&self.config.nodes),
-            work: of,
+            work: Some(work),
             telling: Some(Telling::Prepare),
             ..self.part(Stage::Asked)
         };
@@ -70,27 +68,26 @@ impl<W: Command, S: Space> Participant<W, S> {
     }
 
     #[inline(always)]
-    pub(super) fn on_decision(&mut self, from: (NodeId, usize), tx: TxId, commit: bool, of: Promise) {
-        let (from, slot) = from;
+    pub(super) fn on_decision(&mut self, from: NodeId, tx: TxId, commit: bool, of: Promise) {
         let is_coordinator = from == tx.coordinator;
-        let Some(at) = self.live.find(tx) else {
-            // Done and forgotten; the answer was lost.
-            if is_coordinator && commit {
+        let Some((at, part)) = self.live.find(tx).and_then(|at| Some((at, self.live.get_mut(at)?.1))) else {
+            if self.config.slot(from).is_none() {
+                self.drop(from);
+            } else if is_coordinator && commit {
+                // Done and forgotten; the answer was lost.
                 self.reply(from, Reply::Done(tx));
             }
             return;
         };
-        let Some((_, part)) = self.live.get_mut(at) else { return };
-        let is_party = part.is_first && part.parties.contains(slot);
-        if !is_coordinator && !is_party {
-            self.counters.nonsense += 1;
-            return;
+        let is_party = |slot| part.is_first && part.parties.contains(slot);
+        if !is_coordinator && !self.config.slot(from).is_some_and(is_party) {
+            return self.drop(from);
         }
         match part.stage {
             Stage::Asked if !commit => self.let_go(at),
             Stage::Reading => {
                 if commit && part.is_first {
-                    note(&mut self.recent, tx, true);
+                    self.note_ended(tx, true);
                 }
                 self.let_go(at);
             }
@@ -126,14 +123,16 @@ impl<W: Command, S: Space> Participant<W, S> {
     #[inline(always)]
     pub(super) fn decide(&mut self, at: usize, commit: bool) {
         let Some((tx, part)) = self.live.get_mut(at) else { return };
-        if part.is_first {
-            note(&mut self.recent, tx, commit);
+        let is_first = part.is_first;
+        if commit {
+            (part.stage, part.telling) = (Stage::Committing, Some(Telling::Decided(true)));
+            self.ready.join(at);
+        } else {
+            self.let_go(at);
         }
-        if !commit {
-            return self.let_go(at);
+        if is_first {
+            self.note_ended(tx, commit);
         }
-        (part.stage, part.telling) = (Stage::Committing, Some(Telling::Decided(true)));
-        self.ready.join(at);
     }
 
     /// Nothing is to be done, or nothing to be written. What was promised is forgotten when something else is saved:
@@ -192,12 +191,12 @@ impl<W: Command, S: Space> Participant<W, S> {
     }
 
     /// Another participant asks how it ended.
-    pub(super) fn on_ask(&mut self, (from, slot): (NodeId, usize), tx: TxId, of: Promise) {
-        let (front, back) = self.recent.as_slices();
-        let ended = front.iter().chain(back).find(|(id, _)| *id == tx).map(|(_, commit)| *commit);
-        if let Some(commit) = ended {
+    pub(super) fn on_ask(&mut self, from: NodeId, tx: TxId, of: Promise) {
+        let Some(slot) = self.config.slot(from) else { return self.drop(from) };
+        if let Some(&(_, commit)) = self.recent.iter().find(|(id, _)| *id == tx) {
             return self.reply(from, Reply::Ended(tx, commit, of));
         }
+        let can_keep = self.can_keep();
         let Some(at) = self.live.find(tx) else { return };
         let Some((_, part)) = self.live.get_mut(at) else { return };
         if !part.parties.contains(slot) || !part.is_first {
@@ -205,7 +204,7 @@ impl<W: Command, S: Space> Participant<W, S> {
         }
         match part.stage {
             // It has said nothing yet, and never will say yes: so nobody does it.
-            Stage::Asked if self.kept < S::CALLS / 2 => {
+            Stage::Asked if can_keep => {
                 self.kept += 1;
                 part.telling = part.telling.is_none().then_some(Telling::Decided(false));
                 (part.stage, part.answers) = (Stage::Refused, true);
@@ -227,6 +226,15 @@ impl<W: Command, S: Space> Participant<W, S> {
             | Stage::Forced { .. }
             | Stage::Over => {}
         }
+    }
+
+    /// What no correct peer says, or who is none.
+    #[cold]
+    pub(super) fn drop(&mut self, from: NodeId) {
+        let counters = &mut self.counters;
+        let of =
+            if self.config.slot(from).is_none() { &mut counters.strangers } else { &mut counters.nonsense };
+        *of += 1;
     }
 
     /// One that finds no room asks again.

@@ -4,7 +4,7 @@ use super::super::message::{Message, Parties, Promise, Vote};
 use super::super::record::{Record, Restated};
 use super::{Event, Part, Participant, Plan, Reply, Saving, Say, Stage, Telling};
 use crate::space::Window;
-use crate::{Batch, Command, Instant, NodeId, Output, Space, Staged, TxId};
+use crate::{Batch, Command, NodeId, Output, Space, Staged, TxId};
 
 impl<W: Command, S: Space> Participant<W, S> {
     // What must be durable.
@@ -30,26 +30,6 @@ impl<W: Command, S: Space> Participant<W, S> {
         }
     }
 
-    pub(super) fn on_saved(&mut self) {
-        while let Some(at) = self.written.first() {
-            if let Some((_, part)) = self.live.get_mut(at) {
-                if !self.ledger.is_durable(part.awaited) {
-                    return;
-                }
-                self.written.leave();
-                if self.ledger.is_durable(part.mark) {
-                    self.ready.join(at);
-                } else {
-                    // It was written again since.
-                    part.awaited = part.mark;
-                    self.written.join(at);
-                }
-            } else {
-                self.written.leave();
-            }
-        }
-    }
-
     fn plan_save(&mut self) -> Option<Plan> {
         self.records += 1;
         if self.records > 8 * S::CALLS as u64 {
@@ -70,9 +50,8 @@ impl<W: Command, S: Space> Participant<W, S> {
             if matches!(part.stage, Stage::Over) && !part.is_only {
                 // Nothing depends on it: its place is free.
                 self.ready.join(at);
-            } else if !self.written.has(at) {
+            } else if self.written.join(at) {
                 part.awaited = part.mark;
-                self.written.join(at);
             }
         }
         Some(at)
@@ -94,42 +73,96 @@ impl<W: Command, S: Space> Participant<W, S> {
         !self.is_ready && self.retaking == 0
     }
 
-    /// What the part that is first in line wants done, if anything. It stays in line while it has more to say.
-    #[inline(never)]
-    fn plan_at(&mut self, at: usize) -> Option<Plan> {
-        let Some((tx, part)) = self.live.get_mut(at) else {
-            self.ready.leave();
-            return None;
-        };
-        let is_open = self.ledger.is_durable(part.mark) && !self.unsaved.has(at);
-        let plan = part.plan(tx, at, is_open, &self.config.nodes, self.now);
-        // What is told is lent from it: it is not forgotten before.
-        let is_lent = matches!(plan, Some(Plan::Tell(..)));
-        let (is_over, is_forced) = (part.is_over(), matches!(part.stage, Stage::Forced { .. }));
-        if plan.is_none() || !(part.says() || is_lent && is_over) {
-            self.ready.leave();
-            if is_over {
-                self.settle(at);
+    /// Whether all that the part here is, is durable.
+    pub(super) fn is_open(&self, at: usize) -> bool {
+        let is_durable = self.live.get(at).is_some_and(|(_, part)| self.ledger.is_durable(part.mark));
+        is_durable && !self.unsaved.has(at)
+    }
+
+    /// The next place that may have something to say.
+    #[inline(always)]
+    fn next(&mut self) -> Option<usize> {
+        if let Some(at) = self.ready.leave() {
+            return Some(at);
+        }
+        while let Some(at) = self.written.first() {
+            let part = self.live.get_mut(at).map(|(_, part)| part);
+            if part.as_ref().is_some_and(|part| !self.ledger.is_durable(part.awaited)) {
+                return None;
+            }
+            self.written.leave();
+            match part {
+                // It was written again since, or is another in the place of what was.
+                Some(part) if part.awaited != part.mark => {
+                    part.awaited = part.mark;
+                    self.written.join(at);
+                }
+                Some(_) | None => return Some(at),
             }
         }
-        if is_lent {
-            self.retaking = self.retaking.saturating_sub(1);
-            if is_forced {
+        None
+    }
+
+    /// What the part here wants done, if anything. It is put in line again while it has more to say.
+    #[inline(always)]
+    fn plan_at(&mut self, at: usize) -> Option<Plan> {
+        let is_open = self.is_open(at);
+        let (tx, part) = self.live.get_mut(at)?;
+        if let Some(telling) = part.telling
+            && (is_open || !part.is_told_when_durable())
+        {
+            part.telling = None;
+            // What is told is lent from it: it is not forgotten before.
+            if part.says() || part.is_over() {
+                self.ready.join(at);
+            }
+            if !self.is_ready {
+                self.retaking = self.retaking.saturating_sub(1);
+            }
+            if let Stage::Forced { .. } = part.stage {
                 self.end_forced(at);
             }
+            return Some(Plan::Tell(at, telling));
         }
-        plan
+        if !is_open || part.wounds || !core::mem::take(&mut part.answers) {
+            return self.plan_ask(at, is_open);
+        }
+        part.said = self.now;
+        let say = part.answer(tx);
+        if say.is_some() && part.says() {
+            self.ready.join(at);
+        } else {
+            self.settle(at, is_open);
+        }
+        Some(Plan::Send { to: tx.coordinator, say: say? })
+    }
+
+    /// What the part here wants said besides its answer.
+    #[inline(never)]
+    fn plan_ask(&mut self, at: usize, is_open: bool) -> Option<Plan> {
+        let (tx, part) = self.live.get_mut(at)?;
+        let said = if core::mem::take(&mut part.wounds) {
+            Some((tx.coordinator, Say::Wound(tx)))
+        } else if is_open {
+            part.ask(tx, &self.config.nodes)
+        } else {
+            None
+        };
+        if said.is_some() && part.says() {
+            self.ready.join(at);
+        } else {
+            self.settle(at, is_open);
+        }
+        said.map(|(to, say)| Plan::Send { to, say })
     }
 
     /// The part here has nothing more to say: it is forgotten, if it is over.
-    fn settle(&mut self, at: usize) {
+    fn settle(&mut self, at: usize, is_open: bool) {
         let Some((_, part)) = self.live.get_mut(at) else { return };
-        let is_saved = !self.unsaved.has(at);
-        let is_open = is_saved && self.ledger.is_durable(part.mark);
         match part.stage {
             Stage::Done { .. } if is_open && part.is_only => part.stage = Stage::Kept,
             Stage::Done { .. } | Stage::Settled { .. } if is_open => self.live.remove(at),
-            Stage::Over if is_saved && part.telling.is_none() => self.live.remove(at),
+            Stage::Over if part.telling.is_none() && !self.unsaved.has(at) => self.live.remove(at),
             Stage::Asked
             | Stage::Reading
             | Stage::Promised
@@ -145,34 +178,21 @@ impl<W: Command, S: Space> Participant<W, S> {
 }
 
 impl<W> Part<W> {
-    /// What it wants done, if anything. `is_open`: all that it is, is durable.
+    /// What the coordinator is told.
     #[inline(always)]
-    fn plan(&mut self, tx: TxId, at: usize, is_open: bool, nodes: &[NodeId], now: Instant) -> Option<Plan> {
-        if let Some(telling) = self.telling
-            && (is_open || !self.is_told_when_durable())
-        {
-            self.telling = None;
-            return Some(Plan::Tell(at, telling));
-        }
-        if core::mem::take(&mut self.wounds) {
-            return Some(Plan::Send { to: tx.coordinator, say: Say::Wound(tx) });
-        }
-        if !is_open {
-            return None;
-        }
-        if core::mem::take(&mut self.answers) {
-            self.said = now;
-            let say = match self.stage {
-                Stage::Promised | Stage::Forced { .. } => Say::Vote(tx, Vote::Yes(self.promise)),
-                Stage::Reading => Say::Vote(tx, Vote::ReadOnly),
-                Stage::Settled { reads: true } => Say::Vote(tx, Vote::ReadOnly),
-                Stage::Settled { reads: false } | Stage::Refused => Say::Vote(tx, Vote::No),
-                Stage::Done { commit } => Say::Done(tx, commit),
-                Stage::Kept => Say::Done(tx, true),
-                Stage::Asked | Stage::Committing | Stage::Over => return None,
-            };
-            return Some(Plan::Send { to: tx.coordinator, say });
-        }
+    const fn answer(&self, tx: TxId) -> Option<Say> {
+        Some(match self.stage {
+            Stage::Promised | Stage::Forced { .. } => Say::Vote(tx, Vote::Yes(self.promise)),
+            Stage::Reading | Stage::Settled { reads: true } => Say::Vote(tx, Vote::ReadOnly),
+            Stage::Settled { reads: false } | Stage::Refused => Say::Vote(tx, Vote::No),
+            Stage::Done { commit } => Say::Done(tx, commit),
+            Stage::Kept => Say::Done(tx, true),
+            Stage::Asked | Stage::Committing | Stage::Over => return None,
+        })
+    }
+
+    /// Who is asked or told next, and what.
+    fn ask(&mut self, tx: TxId, nodes: &[NodeId]) -> Option<(NodeId, Say)> {
         let slot = self.due.round_from(0)?;
         self.due.remove(slot);
         let to = nodes.get(slot).copied()?;
@@ -182,7 +202,7 @@ impl<W> Part<W> {
             Stage::Asked | Stage::Reading | Stage::Refused | Stage::Kept => Say::Ask(tx, Promise::ANY),
             Stage::Committing | Stage::Done { .. } | Stage::Settled { .. } | Stage::Over => return None,
         };
-        Some(Plan::Send { to, say })
+        Some((to, say))
     }
 
     /// What was forced is told when it is durable that it was, and the only one when it is that it will not do it.
@@ -214,6 +234,7 @@ impl<W> Part<W> {
 impl<W: Command, S: Space> Staged for Participant<W, S> {
     type Plan = Plan;
 
+    #[inline(always)]
     fn plan(&mut self) -> Option<Plan> {
         if self.ledger.has_unsaved() {
             return self.plan_save();
@@ -222,17 +243,15 @@ impl<W: Command, S: Space> Staged for Participant<W, S> {
             self.is_ready = true;
             return Some(Plan::Ready);
         }
-        if !self.replies.is_empty() {
-            return self.plan_reply();
-        }
-        while let Some(at) = self.ready.first() {
+        while let Some(at) = self.next() {
             if let Some(plan) = self.plan_at(at) {
                 return Some(plan);
             }
         }
-        None
+        self.plan_reply()
     }
 
+    #[inline(always)]
     fn show(&self, plan: Plan) -> Output<Message<'_, W>, Record<'_, W>, Event<'_, W>> {
         match plan {
             Plan::Save(write) => Output::Save(write.map(|saving| self.record(saving))),

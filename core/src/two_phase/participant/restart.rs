@@ -14,12 +14,10 @@ impl<W: Command, S: Space> Participant<W, S> {
         self.records += 1;
         match record {
             Record::Promised { tx, promise, is_first, age, parties, work } => {
-                let mut of = None;
-                work.for_each(|work| of = Some(work.clone()));
-                let of = of.ok_or(Malformed::Content)?;
+                let work = work.first().ok_or(Malformed::Content)?;
                 let parties = parties.among(&self.config.nodes);
                 let stage = if promise == Promise::ANY { Stage::Reading } else { Stage::Promised };
-                let part = Part { promise, is_first, age, parties, work: Some(of), ..self.part(stage) };
+                let part = Part { promise, is_first, age, parties, work: Some(work), ..self.part(stage) };
                 self.put_back(tx, part)
             }
             Record::Refused { tx } => self.put_back(tx, self.part(Stage::Refused)),
