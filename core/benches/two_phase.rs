@@ -10,13 +10,15 @@ use quorate::space::{Fixed, Heap};
 use quorate::two_phase::{Config, Coordinator, Participant, Transaction, coordinator, participant};
 use quorate::{Input, Instant, Machine, NodeId, Output, Pending, Space};
 
-const PARTICIPANTS: u64 = 3;
 const WINDOWS: [u64; 2] = [1, 16];
-const FIRST: NodeId = NodeId::new(1);
+const NOW: Instant = Instant::from_micros(0);
 
 struct Nodes<S: Space> {
+    /// The coordinator's, and the participants'.
+    ids: [NodeId; 4],
     coordinator: Coordinator<u32, S>,
-    participants: Vec<Participant<u32, S>>,
+    /// Each with whether it has heard anything that it was not polled for.
+    participants: Vec<(Participant<u32, S>, bool)>,
     committed: u64,
     messages: u64,
     syncs: u64,
@@ -24,13 +26,13 @@ struct Nodes<S: Space> {
 
 impl<S: Space> Nodes<S> {
     fn new() -> Self {
-        let ids: Vec<_> = (1..=PARTICIPANTS + 1).map(NodeId::new).collect();
-        let now = Instant::default();
+        let ids = [1, 2, 3, 4].map(NodeId::new);
         let participant =
-            |&id: &NodeId| Participant::new(Config::new(id, &ids), id.get(), now).expect("sound settings");
+            |&id: &NodeId| Participant::new(Config::new(id, &ids), id.get(), NOW).expect("sound settings");
         Self {
-            coordinator: Coordinator::new(Config::new(FIRST, &ids), 1, now).expect("sound settings"),
-            participants: ids.iter().skip(1).map(participant).collect(),
+            ids,
+            coordinator: Coordinator::new(Config::new(ids[0], &ids), 1, NOW).expect("sound settings"),
+            participants: ids.iter().skip(1).map(|id| (participant(id), true)).collect(),
             committed: 0,
             messages: 0,
             syncs: 0,
@@ -42,53 +44,54 @@ impl<S: Space> Nodes<S> {
         let end = self.committed + count;
         while self.committed < end {
             for _ in 0..window {
-                let parts = (0..PARTICIPANTS).map(|at| (NodeId::new(at + 2), at as u32));
+                let parts = self.ids.iter().skip(1).map(|&id| (id, 7));
                 let begin = coordinator::Request::Begin(Transaction::of(parts).expect("three nodes"));
-                self.coordinator.request(Instant::default(), begin).expect("there is room");
+                self.coordinator.request(NOW, begin).expect("there is room");
             }
-            while self.coordinate() | self.take_part() {}
+            self.coordinate();
+            while self.take_part() {
+                self.coordinate();
+            }
+        }
+    }
+
+    /// Has the coordinator do all that it can without the others.
+    fn coordinate(&mut self) {
+        loop {
+            let mut claim = None::<Pending>;
+            while let Some(output) = self.coordinator.poll() {
+                match output {
+                    Output::Save(write) => claim = Some(write.split().1),
+                    Output::Send { to, message } => {
+                        self.messages += 1;
+                        let (participant, has_heard) = &mut self.participants[to.get() as usize - 2];
+                        participant.handle(NOW, Input::Message { from: self.ids[0], message });
+                        *has_heard = true;
+                    }
+                    Output::Event(event) => {
+                        let coordinator::Event::Ended { outcome, .. } = event else { panic!("{event:?}") };
+                        assert_eq!(outcome, coordinator::Outcome::Committed);
+                        self.committed += 1;
+                    }
+                }
+            }
+            let Some(claim) = claim else { return };
+            self.syncs += 1;
+            self.coordinator.handle(NOW, Input::Saved(claim.assert_durable()));
         }
     }
 
-    /// Has the coordinator do all that it can without the others. Tells whether that was anything.
-    fn coordinate(&mut self) -> bool {
-        let before = (self.messages, self.syncs, self.committed);
-        while self.drain() {}
-        (self.messages, self.syncs, self.committed) != before
-    }
-
-    /// Carries out what it wants done, and tells whether a receipt came back.
-    fn drain(&mut self) -> bool {
-        let (now, mut claim) = (Instant::default(), None::<Pending>);
-        while let Some(output) = self.coordinator.poll() {
-            match output {
-                Output::Save(write) => claim = Some(write.split().1),
-                Output::Send { to, message } => {
-                    self.messages += 1;
-                    let participant = &mut self.participants[to.get() as usize - 2];
-                    participant.handle(now, Input::Message { from: FIRST, message });
-                }
-                Output::Event(event) => {
-                    let coordinator::Event::Ended { outcome, .. } = event else { panic!("{event:?}") };
-                    assert_eq!(outcome, coordinator::Outcome::Committed);
-                    self.committed += 1;
-                }
-            }
-        }
-        let Some(claim) = claim else { return false };
-        self.syncs += 1;
-        self.coordinator.handle(now, Input::Saved(claim.assert_durable()));
-        true
-    }
-
-    /// Has each participant do all that it can without the others.
+    /// Has each participant that has heard something do all that it can without the others. Tells whether the coordinator has
+    /// heard something.
     fn take_part(&mut self) -> bool {
-        let (now, mut is_busy) = (Instant::default(), false);
-        for (at, participant) in self.participants.iter_mut().enumerate() {
+        let before = self.messages;
+        for (at, (participant, has_heard)) in self.participants.iter_mut().enumerate() {
+            if !core::mem::take(has_heard) {
+                continue;
+            }
             loop {
                 let mut claim = None::<Pending>;
                 while let Some(output) = participant.poll() {
-                    is_busy = true;
                     let say = match output {
                         Output::Save(write) => {
                             claim = Some(write.split().1);
@@ -96,8 +99,8 @@ impl<S: Space> Nodes<S> {
                         }
                         Output::Send { message, .. } => {
                             self.messages += 1;
-                            let from = NodeId::new(at as u64 + 2);
-                            self.coordinator.handle(now, Input::Message { from, message });
+                            let from = self.ids[at + 1];
+                            self.coordinator.handle(NOW, Input::Message { from, message });
                             continue;
                         }
                         Output::Event(participant::Event::Prepare { tx, .. }) => {
@@ -109,14 +112,14 @@ impl<S: Space> Nodes<S> {
                         }
                         Output::Event(_) => continue,
                     };
-                    participant.request(now, say).expect("it was asked");
+                    participant.request(NOW, say).expect("it was asked");
                 }
                 let Some(claim) = claim else { break };
                 self.syncs += 1;
-                participant.handle(now, Input::Saved(claim.assert_durable()));
+                participant.handle(NOW, Input::Saved(claim.assert_durable()));
             }
         }
-        is_busy
+        self.messages > before
     }
 }
 
@@ -167,7 +170,7 @@ fn main() {
             other => panic!("no such space: {other}"),
         };
     }
-    println!("{PARTICIPANTS} participants; per transaction that all do:");
+    println!("3 participants; per transaction that all do:");
     println!("space   window  instructions  messages  syncs  allocations  nanoseconds");
     for window in WINDOWS {
         measure::<OnHeap>("heap", window);
