@@ -13,7 +13,7 @@ use super::{Config, Counters};
 use crate::durable::{Ledger, Mark};
 use crate::quorum::Slots;
 use crate::space::List;
-use crate::{Age, Command, Fault, Input, Instant, Machine, NodeId, Output, Rng, Space, Staged, TxId, Write};
+use crate::{Age, Command, Fault, Input, Instant, Machine, NodeId, Output, Space, Staged, TxId, Write};
 
 /// What this node does for transactions, its own and others': up to `S::CALLS` at a time.
 ///
@@ -49,7 +49,8 @@ use crate::{Age, Command, Fault, Input, Instant, Machine, NodeId, Output, Rng, S
 pub struct Participant<W: Command, S: Space> {
     config: Config<S>,
     now: Instant,
-    rng: Rng,
+    /// The number of its next yes.
+    promise: Promise,
     ledger: Ledger,
     /// The largest age of any transaction that was heard of.
     latest: Age,
@@ -350,7 +351,7 @@ impl<W: Command, S: Space> Participant<W, S> {
             past: S::Table::of(config.nodes.iter().map(|_| Past::default())),
             config,
             now,
-            rng: Rng::new(0),
+            promise: Promise::ANY,
             ledger: Ledger::new(0),
             latest: Age::default(),
             live: Live::default(),

@@ -32,7 +32,7 @@ impl<W: Command, S: Space> Participant<W, S> {
 
     #[inline(always)]
     fn promise(&mut self, tx: TxId) -> Result<(), Reason> {
-        let (can_keep, promise) = (self.can_keep(), Promise(self.rng.next() | 1));
+        let (can_keep, promise) = (self.can_keep(), self.promise);
         let (at, part) = self.asked(tx)?;
         // Nobody else has to agree. One that may have been done before is not done at once: the coordinator knows.
         if part.is_only && part.is_first && can_keep {
@@ -42,6 +42,8 @@ impl<W: Command, S: Space> Participant<W, S> {
         } else {
             (part.stage, part.promise) = (Stage::Promised, promise);
             (part.answers, part.is_only) = (true, false);
+            // Odd, and so never none; and those of another life begin far away.
+            self.promise = Promise(promise.0.wrapping_add(2));
             self.save(at);
         }
         Ok(())

@@ -6,7 +6,7 @@ use super::super::record::{Record, Restate};
 use super::{Part, Participant, Stage, Telling};
 use crate::codec::Malformed;
 use crate::durable::Ledger;
-use crate::{Command, Fault, Rng, Space, TxId};
+use crate::{Command, Fault, Space, TxId};
 
 impl<W: Command, S: Space> Participant<W, S> {
     /// Takes in what the next record says.
@@ -76,7 +76,7 @@ impl<W: Command, S: Space> Participant<W, S> {
         self.config.check()?;
         let left = [self.live.len() as u64, self.records];
         self.ledger = Ledger::new(self.config.brand(seed, left, self.now));
-        self.rng = Rng::new(self.ledger.brand());
+        self.promise = Promise(self.ledger.brand() | 1);
         let mark = self.ledger.mark();
         for at in 0..self.live.places() {
             let Some((_, part)) = self.live.get_mut(at) else { continue };
