@@ -260,6 +260,10 @@ impl<M: Hosted + 'static, S: Subject<M>> World<M, S> {
             self.scene.queue.after(CHECK_EVERY, Happening::Check);
             let due = self.scene.queue.now() + CHECK_EVERY;
             while self.step(due)? {}
+            // A disk that stands still since before is a fault that has not stopped.
+            if self.nodes.iter().any(|node| node.syncing.stalled_until >= due) {
+                continue;
+            }
             let up = self.nodes.iter().filter_map(|node| Some((node.id, node.machine.as_ref()?)));
             let up: Vec<(NodeId, &M)> = up.collect();
             let now = Instant::from_micros(self.scene.queue.now());
