@@ -108,7 +108,8 @@ pub trait Image {
 /// Something that a machine wants done with a snapshot.
 #[derive(Clone, Copy)]
 pub enum Errand<'e> {
-    /// Write this image beside the log, make it durable, and answer [`Done::Written`].
+    /// Write this image beside the log, make it durable, and answer [`Done::Written`]. A store that is busy with others
+    /// answers [`Done::TurnedAway`] when it no longer is.
     Write {
         /// The log it goes with.
         group: GroupId,
@@ -150,6 +151,8 @@ impl fmt::Debug for Errand<'_> {
 pub enum Done<'d> {
     /// The image is durable.
     Written(SnapshotId),
+    /// The image that this group wanted written was not, for others were; it can be now, as the state is by now.
+    TurnedAway(GroupId),
     /// Bytes of a snapshot for a peer.
     Read {
         /// The peer that they are for.

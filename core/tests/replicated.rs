@@ -9,8 +9,8 @@ use quorate::replicated::{
 };
 use quorate::space::Heap;
 use quorate::{
-    Answering, Errand, Hosted, Input, Instant, Machine, NodeId, Output, Place, Replicated, SnapshotId,
-    Stored, Timestamp,
+    Answering, Errand, GroupId, Hosted, Input, Instant, Machine, NodeId, Output, Place, Replicated,
+    SnapshotId, Stored, Timestamp,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -686,8 +686,8 @@ fn carry_out(node: &mut Node, now: Instant, images: &mut Vec<SnapshotId>) -> usi
     }
 }
 
-#[test]
-fn an_image_that_is_being_written_is_not_let_go_of_by_a_restatement() {
+/// A node alone that wants an image written, and when.
+fn with_a_long_log() -> (Node, Instant, Vec<SnapshotId>) {
     let id = NodeId::new(1);
     let (now, stored) = (Instant::default(), Stored { records: std::iter::empty(), snapshots: &[] });
     let mut node = Node::restore(&Settings::new(id, &[id]), 1, now, stored).expect("good");
@@ -699,6 +699,23 @@ fn an_image_that_is_being_written_is_not_let_go_of_by_a_restatement() {
         node.request(now, Request::Open { client }).expect("there is room");
     }
     carry_out(&mut node, now, &mut images);
+    assert_eq!(images.len(), 1);
+    (node, now, images)
+}
+
+#[test]
+fn an_image_that_was_turned_away_is_wanted_again_at_once() {
+    let (mut node, now, mut images) = with_a_long_log();
+    carry_out(&mut node, now, &mut images);
+    assert_eq!(images.len(), 1, "as far as it knows, it is being written");
+    node.finish(now, quorate::Done::TurnedAway(GroupId::default())).expect("nothing to read");
+    carry_out(&mut node, now, &mut images);
+    assert_eq!(images.len(), 2);
+}
+
+#[test]
+fn an_image_that_is_being_written_is_not_let_go_of_by_a_restatement() {
+    let (mut node, now, mut images) = with_a_long_log();
     let [image] = images[..] else { panic!("{} images", images.len()) };
 
     node.restate(now);

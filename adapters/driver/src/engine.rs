@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use quorate::{Input, Instant, Stored, codec};
+use quorate::{Done, Input, Instant, Stored, codec};
 
 use crate::clock::{Clock, random_seed};
 use crate::drain::{Drained, Outlets, drain};
@@ -90,10 +90,25 @@ impl<M: Driven, R: Reply<M>, D: Departure> Engine<M, R, D> {
         if self.machine.deadline().is_some_and(|deadline| deadline <= now) {
             self.machine.handle(now, Input::Wake);
         }
-        let drained = drain(&mut self.machine, &mut self.writes, &mut self.outlets);
+        let drained = self.drain(now);
         self.storage.hand_over(&mut self.writes, &mut self.outlets.errands.ready);
         self.outlets.post.flush();
-        drained.map_err(|codec::Full| StopReason::TooLarge)
+        drained
+    }
+
+    /// Has the machine say all that it has to say, also about the images that are next.
+    fn drain(&mut self, now: Instant) -> Result<Drained, StopReason> {
+        loop {
+            let drained = drain(&mut self.machine, &mut self.writes, &mut self.outlets);
+            let drained = drained.map_err(|codec::Full| StopReason::TooLarge)?;
+            // No more often than groups are in line: none joins it while no image is being written.
+            let next = match drained {
+                Drained::Dry => self.outlets.errands.next_in_line(),
+                Drained::More => None,
+            };
+            let Some(group) = next else { return Ok(drained) };
+            self.machine.finish(now, Done::TurnedAway(group)).map_err(StopReason::Fault)?;
+        }
     }
 
     /// When the next turn is due, if nothing arrives before.

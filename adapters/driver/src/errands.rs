@@ -2,17 +2,13 @@
 
 use std::collections::VecDeque;
 
-use quorate::codec::{Full, Sink};
+use quorate::codec::Full;
 use quorate::{Done, Errand, GroupId, Image, NodeId, Position, SnapshotId};
 
 use crate::counters::Tally;
 
 /// Errands under way at once. One that is dropped comes again, since machines derive them from state.
 const LIMIT: usize = 64;
-
-/// Bytes of images that may wait while another is written. One that is alone, or that was turned away before, may be
-/// longer: an image may be as large as the whole state of its group.
-const IMAGE_BYTES: usize = 8 << 20;
 
 /// What an errand is about. Two that are equal are the same errand, asked for twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,17 +72,18 @@ pub enum Outcome {
 
 /// The errands of one machine: those to be handed to storage, and those under way.
 ///
-/// Images are written one at a time, and at most one of each group is on its way. Machines ask again only after long, so
-/// short ones wait here for their turn.
+/// Images are written one at a time. The groups of the others wait in line, without their images: each may be as large as
+/// the whole state of its group, and would be old when its turn comes.
 #[derive(Debug, Default)]
 pub struct Errands {
     /// Those to be handed to storage.
     pub ready: Vec<Task>,
+    /// Those under way, but for the image.
     under_way: Vec<Subject>,
-    /// Images that wait until the one before them is written.
-    images: VecDeque<Task>,
-    /// Whose image there was no room for: the next time there is.
-    turned_away: Option<GroupId>,
+    /// The image that is being written.
+    image: Option<Subject>,
+    /// Whose images are next, each once.
+    line: VecDeque<GroupId>,
 }
 
 impl Errands {
@@ -96,15 +93,15 @@ impl Errands {
     /// The image cannot be encoded.
     pub fn take_up(&mut self, errand: Errand<'_>, tally: &Tally) -> Result<(), Full> {
         let subject = Subject::of(&errand);
+        if let Errand::Write { group, image, .. } = errand {
+            return self.take_up_image(group, subject, image, tally);
+        }
         if self.under_way.contains(&subject) {
             return Ok(());
         }
         if self.under_way.len() == LIMIT {
             tally.errands_dropped.add(1);
             return Ok(());
-        }
-        if let Errand::Write { group, image, .. } = errand {
-            return self.take_up_image(group, subject, image, tally);
         }
         self.under_way.push(subject);
         self.ready.push(Task { subject, image: Vec::new() });
@@ -118,45 +115,32 @@ impl Errands {
         state: &dyn Image,
         tally: &Tally,
     ) -> Result<(), Full> {
-        let images = || self.under_way.iter().filter_map(Subject::image_of);
-        let (is_alone, has_another) = (images().count() == 0, images().any(|other| other == group));
-        let waiting = self.images.iter().map(|task| task.image.len()).sum();
-        let room = if is_alone || self.turned_away == Some(group) {
-            usize::MAX
-        } else {
-            IMAGE_BYTES.saturating_sub(waiting)
-        };
-        let mut bytes = Bounded { bytes: Vec::new(), room };
-        if has_another {
-            tally.errands_dropped.add(1);
+        if let Some(writing) = self.image {
+            if writing.image_of() == Some(group) {
+                // The machine hears of that one.
+                tally.errands_dropped.add(1);
+            } else if !self.line.contains(&group) {
+                self.line.push_back(group); // each group once
+            }
             return Ok(());
         }
-        match state.write(&mut bytes) {
-            Err(Full) if room < usize::MAX => {
-                tally.errands_dropped.add(1);
-                self.turned_away.get_or_insert(group);
-                return Ok(());
-            }
-            written => written?,
-        }
-        self.turned_away.take_if(|turned_away| *turned_away == group);
-        self.under_way.push(subject);
-        let task = Task { subject, image: bytes.bytes };
-        if is_alone {
-            self.ready.push(task);
-        } else {
-            self.images.push_back(task);
-        }
+        let mut image = Vec::new();
+        state.write(&mut image)?;
+        self.image = Some(subject);
+        self.ready.push(Task { subject, image });
         Ok(())
+    }
+
+    /// The group whose image is next, if none is being written: it is to be told that it was turned away.
+    pub fn next_in_line(&mut self) -> Option<GroupId> {
+        if self.image.is_some() { None } else { self.line.pop_front() }
     }
 
     /// Notes that an errand came back, and tells what the machine has to know of it.
     #[must_use]
     pub fn finish<'f>(&mut self, finished: &'f Finished, tally: &Tally) -> Option<Done<'f>> {
         self.under_way.retain(|subject| *subject != finished.subject);
-        if finished.subject.image_of().is_some() {
-            self.ready.extend(self.images.pop_front());
-        }
+        self.image.take_if(|image| *image == finished.subject);
         let done = finished.done();
         if done.is_some() {
             tally.errands.add(1)
@@ -164,20 +148,6 @@ impl Errands {
             tally.errands_dropped.add(1)
         }
         done
-    }
-}
-
-/// Takes so many bytes, and is full then.
-struct Bounded {
-    bytes: Vec<u8>,
-    room: usize,
-}
-
-impl Sink for Bounded {
-    fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
-        self.room = self.room.checked_sub(bytes.len()).ok_or(Full)?;
-        self.bytes.extend_from_slice(bytes);
-        Ok(())
     }
 }
 
@@ -223,7 +193,8 @@ impl Finished {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use quorate::{Image, Index, Term};
+    use quorate::codec::Sink;
+    use quorate::{Index, Term};
 
     struct Bytes(&'static [u8]);
 
@@ -279,45 +250,35 @@ mod tests {
         for offset in 0..1000 {
             errands.take_up(read(offset), &tally).expect("it fits");
         }
-        assert_eq!(errands.ready.len(), LIMIT);
-        assert_eq!(tally.read().errands_dropped, 1 + 1000 - (LIMIT as u64 - 1));
+        assert_eq!(errands.ready.len(), 1 + LIMIT);
+        assert_eq!(tally.read().errands_dropped, 1 + 1000 - LIMIT as u64);
+    }
+
+    #[test]
+    fn an_image_is_written_however_much_is_read() {
+        let (mut errands, tally) = (Errands::default(), Tally::default());
+        (0..LIMIT as u64).for_each(|offset| errands.take_up(read(offset), &tally).expect("it fits"));
+        write(&mut errands, 0, 1, &Bytes(b"state"), &tally);
+        assert_eq!((errands.ready.len(), tally.read().errands_dropped), (LIMIT + 1, 0));
     }
 
     #[test]
     fn images_of_several_groups_are_written_one_after_the_other() {
         let (mut errands, tally) = (Errands::default(), Tally::default());
-        for group in [3, 1, 2] {
-            write(&mut errands, group, 9, &Bytes(b"state"), &tally);
+        let image = Bytes(b"state");
+        for group in [3, 1, 2, 1] {
+            write(&mut errands, group, 9, &image, &tally);
         }
-        for group in [3, 1, 2] {
-            assert_eq!(errands.ready.len(), 1, "one at a time");
-            let of = GroupId::new(group);
-            assert_eq!(written(&mut errands, &tally), Subject::Write { group: of, at: at(9) });
-        }
+        assert_eq!(written(&mut errands, &tally), Subject::Write { group: GroupId::new(3), at: at(9) });
+        // The first in line has nothing to write any more.
+        assert_eq!(errands.next_in_line(), Some(GroupId::new(1)));
+        assert_eq!(errands.next_in_line(), Some(GroupId::new(2)));
+        write(&mut errands, 2, 12, &image, &tally);
+        write(&mut errands, 3, 12, &image, &tally);
+        assert_eq!(errands.next_in_line(), None, "one at a time");
+        assert_eq!(written(&mut errands, &tally), Subject::Write { group: GroupId::new(2), at: at(12) });
+        assert_eq!([errands.next_in_line(), errands.next_in_line()], [Some(GroupId::new(3)), None]);
         assert_eq!((errands.ready.len(), tally.read().errands_dropped), (0, 0));
-    }
-
-    #[test]
-    fn a_large_image_that_was_turned_away_is_taken_up_the_next_time() {
-        static LARGE: [u8; IMAGE_BYTES + 1] = [0; IMAGE_BYTES + 1];
-        let (mut errands, tally) = (Errands::default(), Tally::default());
-        write(&mut errands, 0, 1, &Bytes(b"small"), &tally);
-        for group in [1, 2] {
-            write(&mut errands, group, 1, &Bytes(&LARGE), &tally);
-        }
-        assert_eq!((errands.images.len(), tally.read().errands_dropped), (0, 2));
-        // Others keep the disk busy, and it has its turn.
-        written(&mut errands, &tally);
-        write(&mut errands, 0, 2, &Bytes(b"small"), &tally);
-        for group in [2, 1, 2] {
-            write(&mut errands, group, 1, &Bytes(&LARGE), &tally);
-        }
-        written(&mut errands, &tally);
-        let first = errands.ready[0].subject;
-        assert_eq!(first, Subject::Write { group: GroupId::new(1), at: at(1) });
-        // So has the other, which was turned away after it.
-        write(&mut errands, 2, 1, &Bytes(&LARGE), &tally);
-        assert_eq!(errands.images.len(), 1);
     }
 
     #[test]

@@ -5,15 +5,18 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use common::{CLUSTER, ONE, ends, soon};
 use quorate::groups::{Groups, Request, Settings};
+use quorate::keyspace::limits::VALUE_BYTES;
 use quorate::keyspace::{Answer, Change, Command, Keyspace, Reply};
+use quorate::raft::Config;
 use quorate::replicated::{Outcome, Request as Ask, Settings as Replica};
 use quorate::space::Heap;
 use quorate::{GroupId, Replicated};
 use quorate_disk::Options;
-use quorate_threads::{Handle, Node};
+use quorate_threads::{Handle, MemoryDisk, Node};
 
 /// Compacted often.
 type Store = Groups<Replicated<Keyspace, Heap<1, 64, 256>>>;
@@ -80,6 +83,29 @@ fn cold_groups_restate_what_they_have_before_the_log_of_all_grows_long() {
     let node = start(directory.path());
     let after = add_in_all(node.handle());
     assert!(before.iter().zip(&after).all(|(before, after)| before < after), "{before:?}, {after:?}");
+    ends("shutdown", || node.shutdown());
+}
+
+#[test]
+fn large_states_of_several_groups_are_written_before_any_log_is_full() {
+    let raft = Config { append_bytes: 1 << 20, ..Config::new(ONE, &[ONE]) };
+    let groups: Vec<_> = (0..4).map(GroupId::new).collect();
+    let settings = Settings::new(groups.iter().map(|group| (*group, Replica::of(raft.clone()))));
+    let disk = MemoryDisk::default();
+    let node = Node::<Store>::builder(CLUSTER, ONE, settings).start(disk.open()).expect("it starts");
+    for (group, key) in groups.iter().flat_map(|group| (0..12_u8).map(move |key| (*group, key))) {
+        let items = vec![(vec![key].into(), vec![0; VALUE_BYTES].into())];
+        let set = Ask::Command(Command::Change(Change::SetAll { items }));
+        let set = node.handle().submit(Request { group, request: set }).expect("the node runs");
+        let outcome = soon("outcome", set);
+        let is_set = matches!(outcome, Ok(Outcome::Replied { reply: Reply::Answer(Answer::Done), .. }));
+        assert!(is_set, "{outcome:?}");
+    }
+    // All logs are long enough at the same time.
+    disk.set_sync_time(Duration::from_millis(10));
+    for sum in 1..=60 {
+        assert_eq!(add(node.handle(), &groups), [Some(sum); 4]);
+    }
     ends("shutdown", || node.shutdown());
 }
 

@@ -250,6 +250,7 @@ impl<M: Member + Hosted> Hosted for Groups<M> {
         self.tell_time(now);
         let (group, done) = match done {
             Done::Written(of) => (of.group, Done::Written(alone(of))),
+            Done::TurnedAway(group) => (group, Done::TurnedAway(GroupId::default())),
             Done::Read { to, of, offset, bytes } => {
                 (of.group, Done::Read { to, of: alone(of), offset, bytes })
             }

@@ -69,6 +69,8 @@ impl<C: Command + Serialize + DeserializeOwned, S: Space> Hosted for Raft<C, S> 
                 // One that is behind what was compacted meanwhile is of no use.
                 let _ = crate::Machine::request(self, now, super::Request::Compact(of));
             }
+            // Nothing is remembered of an image that is wanted.
+            Done::TurnedAway(_) => {}
             Done::Read { to, of, offset, bytes } => self.chunk(now, to, of, offset, bytes),
             Done::Loaded { of, .. } => {
                 self.loaded(now, of);

@@ -181,6 +181,10 @@ impl<A: Application, S: Space, const SESSIONS: usize, const REPLIES: usize> Host
                 let _ = self.raft.request(now, crate::raft::Request::Compact(of));
                 Ok(())
             }
+            Done::TurnedAway(_) => {
+                self.imaging = None;
+                Ok(())
+            }
             Done::Read { to, of, offset, bytes } => {
                 self.raft.chunk(now, to, of, offset, bytes);
                 Ok(())

@@ -60,7 +60,7 @@ impl MemoryDisk {
         lock(&self.0).broken = broken;
     }
 
-    /// Makes every sync take this long.
+    /// Makes every sync take this long, and every snapshot that is made here.
     pub fn set_sync_time(&self, time: Duration) {
         lock(&self.0).sync_time = time;
     }
@@ -90,6 +90,15 @@ impl MemoryStorage {
         }
         Ok(state)
     }
+
+    /// Takes as long as a sync.
+    fn wait(&self) -> Result<(), StorageError> {
+        let time = self.state()?.sync_time;
+        if !time.is_zero() {
+            pause(time);
+        }
+        Ok(())
+    }
 }
 
 impl Storage for MemoryStorage {
@@ -118,10 +127,7 @@ impl Storage for MemoryStorage {
     }
 
     fn sync(&mut self) -> Result<(), StorageError> {
-        let time = self.state()?.sync_time;
-        if !time.is_zero() {
-            pause(time);
-        }
+        self.wait()?;
         let mut state = self.state()?;
         let changes = std::mem::take(&mut state.unsynced);
         changes.into_iter().try_for_each(|change| state.apply(change))
@@ -144,6 +150,7 @@ impl Storage for MemoryStorage {
         let Self { state, life } = self;
         let writer = Self { state: Arc::clone(state), life: *life };
         Ok(Box::new(move |bytes| {
+            writer.wait()?;
             writer.state()?.apply(Change::Piece { of, offset: 0, bytes: bytes.to_vec() })
         }))
     }

@@ -350,6 +350,7 @@ impl Hosted for Adder {
                 self.ledger.stage();
                 self.snapshot = Some(keep);
             }
+            Done::TurnedAway(_) => {}
             Done::Read { bytes, .. } => {
                 let ended =
                     self.reader.take().map(|ticket| Due::Ended(ticket, Outcome::Bytes(bytes.to_vec())));
