@@ -17,6 +17,7 @@ mod command;
 mod connection;
 mod disk;
 mod front;
+mod line;
 mod locks;
 mod members;
 mod placement;

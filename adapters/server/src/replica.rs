@@ -1,5 +1,6 @@
 //! A store that is replicated: one node of a cluster.
 
+use crate::line::{Line, PATIENCE};
 use crate::service::Service;
 use crate::store::{Forced, InDoubt, Settled, Store, Unavailable};
 use crate::waits::{self, Waits};
@@ -11,12 +12,11 @@ use quorate::replicated::{self, Replicated, Settings};
 use quorate::sharded::{self, Event, Failure, Outcome, Reason, Request, Sharded};
 use quorate::space::Heap;
 use quorate::{Application, ClusterId, Either, GroupId, Index, NodeId, TxId};
-use quorate_tokio::{Answer as Awaited, DiskStorage, Handle, Node, RequestError, StartError, StopReason};
+use quorate_tokio::{DiskStorage, Handle, Node, RequestError, StartError, StopReason};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How many other nodes a cluster may have.
 pub const PEERS: usize = 8;
@@ -60,24 +60,22 @@ pub struct Plan {
 pub struct Replica {
     node: Node<Machine>,
     /// By group.
-    lines: Arc<[Line]>,
-    transactions: Arc<Semaphore>,
+    lines: Arc<[Lines]>,
+    transactions: Line,
 }
 
 /// Who waits here for something of a group.
 #[derive(Debug)]
-struct Line {
-    /// What is beyond waits here, in order, rather than being refused.
-    commands: Arc<Semaphore>,
-    queries: Arc<Semaphore>,
+struct Lines {
+    commands: Line,
+    queries: Line,
     /// Who waits for a lock.
     waits: Arc<Waits>,
 }
 
-impl Default for Line {
+impl Default for Lines {
     fn default() -> Self {
-        let (commands, queries) = (Semaphore::new(COMMANDS), Semaphore::new(WINDOW - 1));
-        Self { commands: Arc::new(commands), queries: Arc::new(queries), waits: Arc::default() }
+        Self { commands: Line::new(COMMANDS), queries: Line::new(WINDOW - 1), waits: Arc::default() }
     }
 }
 
@@ -103,16 +101,13 @@ impl Replica {
             window_bytes: (WINDOW_BYTES / groups).max(LEAST_WINDOW_BYTES),
             ..raft::Config::new(id, &voters)
         };
-        let settings = sharded::spread(groups, &Settings::of(raft));
-        let lines: Arc<[_]> = (0..groups).map(|_| Line::default()).collect();
+        let settings = Settings { patience: PATIENCE, ..Settings::of(raft) };
+        let settings = sharded::spread(groups, &settings);
+        let lines: Arc<[_]> = (0..groups).map(|_| Lines::default()).collect();
         let told = Arc::clone(&lines);
         let node = Node::builder(among(cluster, groups), id, settings).peers(peers).listener(listener);
         let node = node.observe(move |event| tell(&told, event));
-        Ok(Self {
-            node: node.start(disk).await?,
-            lines,
-            transactions: Arc::new(Semaphore::new(TRANSACTIONS)),
-        })
+        Ok(Self { node: node.start(disk).await?, lines, transactions: Line::new(TRANSACTIONS) })
     }
 
     /// Stops the node: what was taken up becomes durable, and whoever waits is told.
@@ -129,7 +124,7 @@ impl Replica {
         self.node.handle()
     }
 
-    fn line(&self, group: GroupId) -> &Line {
+    fn lines(&self, group: GroupId) -> &Lines {
         &self.lines[place(group)]
     }
 }
@@ -145,7 +140,7 @@ const fn among(cluster: ClusterId, groups: u64) -> ClusterId {
 }
 
 /// Passes on what ends no request.
-fn tell(lines: &[Line], event: Event<'_, Service, Space, SESSIONS, UNDER_WAY>) {
+fn tell(lines: &[Lines], event: Event<'_, Service, Space, SESSIONS, UNDER_WAY>) {
     let waits = |group| lines.get(place(group)).map(|line| &*line.waits);
     match event {
         Event::Notice { group, notice: Either::Second(notice) } => {
@@ -181,12 +176,10 @@ impl Replica {
         group: GroupId,
         command: Asked,
     ) -> Result<impl Future<Output = Result<(Told, Index), Unavailable>> + use<>, Unavailable> {
-        let turn = turn(&self.line(group).commands).await?;
-        let answer = self.submit(Request::Command { group, command }).await?;
-        Ok(async move {
-            let outcome = answer.outcome().await.map_err(unavailable);
-            drop(turn);
-            match outcome? {
+        let line = &self.lines(group).commands;
+        let outcome = self.hand_in_line(line, Request::Command { group, command }).await?;
+        Ok(async {
+            match outcome.await? {
                 Outcome::Replied { reply, at } => Ok((reply, at.index)),
                 outcome => Err(failed(outcome)),
             }
@@ -198,19 +191,22 @@ impl Replica {
         group: GroupId,
         query: <Service as Application>::Query,
     ) -> Result<<Service as Application>::Answer, Unavailable> {
-        let _turn = turn(&self.line(group).queries).await?;
-        match self.request(Request::Query { group, query }).await? {
+        let line = &self.lines(group).queries;
+        match self.hand_in_line(line, Request::Query { group, query }).await?.await? {
             Outcome::Answered(answer) => Ok(answer),
             outcome => Err(failed(outcome)),
         }
     }
 
-    async fn request(&self, request: Request<Service>) -> Result<Outcome<Service>, Unavailable> {
-        self.submit(request).await?.outcome().await.map_err(unavailable)
-    }
-
-    async fn submit(&self, request: Request<Service>) -> Result<Awaited<Machine>, Unavailable> {
-        self.handle().submit(request).await.map_err(unavailable)
+    /// Hands a request in when it is its turn.
+    async fn hand_in_line(
+        &self,
+        line: &Line,
+        request: Request<Service>,
+    ) -> Result<impl Future<Output = Result<Outcome<Service>, Unavailable>> + use<>, Unavailable> {
+        let turn = line.turn().await?;
+        let answer = self.handle().submit(request).await.map_err(unavailable)?;
+        Ok(turn.outcome(async { answer.outcome().await.map_err(unavailable) }))
     }
 
     async fn inspect<T: Send + 'static>(
@@ -236,8 +232,8 @@ impl Store for Replica {
     }
 
     async fn transact(&self, parts: Vec<(GroupId, Part)>) -> Result<Settled, Unavailable> {
-        let _turn = turn(&self.transactions).await?;
-        match self.request(Request::Transact { parts }).await? {
+        let transact = Request::Transact { parts };
+        match self.hand_in_line(&self.transactions, transact).await?.await? {
             Outcome::Committed { gains } => Ok(Settled::Committed(gains)),
             Outcome::Aborted { objection, .. } => Ok(Settled::Aborted(objection)),
             outcome => Err(failed(outcome)),
@@ -269,7 +265,7 @@ impl Store for Replica {
     ) -> Result<lock::Reply, Unavailable> {
         let table = Table(self, group);
         tokio::select! {
-            ended = self.line(group).waits.acquire(&table, session, name, wait) => ended,
+            ended = self.lines(group).waits.acquire(&table, session, name, wait) => ended,
             _ = self.stopped() => Err(Unavailable::Stopped),
         }
     }
@@ -296,7 +292,8 @@ impl Store for Replica {
     }
 
     async fn force(&self, group: GroupId, tx: TxId, commit: bool) -> Result<Forced, Unavailable> {
-        match self.request(Request::Force { group, tx, commit }).await? {
+        let forced = self.handle().request(Request::Force { group, tx, commit }).await;
+        match forced.map_err(unavailable)? {
             Outcome::Forced(Some(_)) => Ok(Forced::Settled),
             Outcome::Forced(None) => Ok(Forced::Unknown),
             outcome => Err(failed(outcome)),
@@ -334,10 +331,6 @@ fn of_locks<A, B>(told: Either<A, B>) -> B {
         Either::Second(told) => told,
         Either::First(_) => unreachable!("the lock table was asked"),
     }
-}
-
-async fn turn(turns: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Unavailable> {
-    Arc::clone(turns).acquire_owned().await.map_err(|_| Unavailable::Stopped)
 }
 
 fn failed(outcome: Outcome<Service>) -> Unavailable {
