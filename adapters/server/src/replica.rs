@@ -30,10 +30,13 @@ const LEAST_WINDOW_BYTES: u64 = 8 << 20;
 const SESSIONS: usize = 64;
 /// How many commands of a node may be under way in a group, its steps of transactions counted.
 const UNDER_WAY: usize = 1024;
-/// How many of them are commands of clients.
-const COMMANDS: usize = 768;
 /// How many transactions over several groups a node carries out at a time.
-const TRANSACTIONS: usize = 256;
+const TRANSACTIONS: usize = 192;
+/// How many commands of clients may be under way in a group, and how many queries. The machine keeps a quarter of the room
+/// for steps of transactions, and refuses clients what is beyond. So that it does not have to, what steps take besides is left
+/// free as well: in a group each transaction has one under way, and perhaps the one that was answered before it another.
+const COMMANDS: usize = UNDER_WAY - UNDER_WAY / 4 - 2 * TRANSACTIONS;
+const QUERIES: usize = WINDOW - WINDOW / 4;
 
 type Space = Heap<PEERS, WINDOW>;
 type Machine = Sharded<Service, Space, SESSIONS, UNDER_WAY>;
@@ -75,7 +78,7 @@ struct Lines {
 
 impl Default for Lines {
     fn default() -> Self {
-        Self { commands: Line::new(COMMANDS), queries: Line::new(WINDOW - 1), waits: Arc::default() }
+        Self { commands: Line::new(COMMANDS), queries: Line::new(QUERIES), waits: Arc::default() }
     }
 }
 

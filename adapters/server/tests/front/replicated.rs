@@ -1,7 +1,12 @@
 //! The front end of real nodes, with files and sockets.
 
 use crate::support::{Client, cluster};
+use quorate::GroupId;
+use quorate::keyspace::{Change, Command, Split};
+use quorate_server::Store;
+use std::sync::Arc;
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 
 #[tokio::test]
 async fn many_changes_at_once_take_effect_in_order() {
@@ -37,5 +42,37 @@ async fn any_node_takes_any_command_and_what_was_acknowledged_outlives_its_node(
     assert!(unavailable.starts_with("CLUSTERDOWN this node is stopping"), "{unavailable}");
     for client in &mut clients {
         client.converse(&[("MGET a b c", "[\"mine\" \"mine\" \"mine\"]"), ("DEL none", "0")]).await;
+    }
+}
+
+#[tokio::test]
+async fn who_asks_when_much_is_under_way_waits_and_is_not_refused() {
+    let data = TempDir::new().expect("a directory");
+    let nodes = cluster(1, &data).await;
+    let set = |keys: [String; 2]| {
+        let items = keys.map(|key| (key.as_str().into(), "v".into()));
+        Command::Change(Change::SetAll { items: items.into() })
+    };
+    let mut clients = JoinSet::new();
+    for client in 0..1000 {
+        let store = Arc::clone(&nodes[0].0);
+        clients.spawn(async move {
+            for number in 0..5 {
+                let keys = ["a", "b"].map(|key| format!("{key}:{client}:{number}"));
+                // The first letter is the group.
+                match set(keys.clone()).split(|key| GroupId::new(u64::from(key[0] - b'a'))) {
+                    Ok(Split::Parts(parts, _)) if client % 4 == 0 => {
+                        store.transact(parts).await.expect("not refused");
+                    }
+                    _ => {
+                        let command = store.command(GroupId::new(0), set(keys)).await;
+                        command.expect("not refused").await.expect("not refused");
+                    }
+                }
+            }
+        });
+    }
+    while let Some(ended) = clients.join_next().await {
+        ended.expect("all was carried out");
     }
 }
