@@ -6,6 +6,7 @@ mod chance;
 mod cluster;
 mod crash_points;
 mod disks;
+mod late;
 mod play;
 mod scenarios;
 
@@ -26,6 +27,17 @@ fn what_all_can_do_is_done_by_all_in_twelve_messages_and_seven_syncs() {
     }
     let syncs = cluster.nodes.iter().map(|node| node.syncs).sum::<u64>();
     assert_eq!((cluster.messages - before.0, syncs - before.1), (12, 7));
+}
+
+#[test]
+fn what_is_over_is_forgotten_without_waiting_for_anything() {
+    let mut cluster = Cluster::new(4);
+    for number in 2..=4 {
+        cluster.at(number).manner = Manner::Reads;
+    }
+    cluster.begin(1, &[2, 3, 4]);
+    cluster.settle();
+    assert_eq!(cluster.machine(1).coordinator().transactions().count(), 0);
 }
 
 #[test]

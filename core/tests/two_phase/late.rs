@@ -1,0 +1,67 @@
+//! A coordinator by itself, and votes on what it does not know any more.
+
+use quorate::space::Fixed;
+use quorate::two_phase::coordinator::{Coordinator, Request};
+use quorate::two_phase::{Config, Message, Transaction, Vote};
+use quorate::{Age, Input, Instant, Machine, NodeId, Output, TxId};
+
+const NODES: [NodeId; 2] = [NodeId::new(1), NodeId::new(2)];
+const NOW: Instant = Instant::from_micros(0);
+
+type Alone = Coordinator<u32, Fixed<2, 4>>;
+
+fn alone() -> Alone {
+    Coordinator::new(Config::new(NODES[0], &NODES), 7, NOW).expect("sound settings")
+}
+
+/// A vote on one that is over, or never was.
+fn vote(coordinator: &mut Alone, from: NodeId, number: u64, latest: Age) {
+    let tx = TxId { coordinator: NODES[0], number };
+    let message = Message::Vote { tx, vote: Vote::ReadOnly, latest };
+    coordinator.handle(NOW, Input::Message { from, message });
+}
+
+/// What it sends, once all that it saves is durable.
+fn sent(coordinator: &mut Alone, mut look: impl FnMut(NodeId, Message<'_, u32>)) {
+    let mut claims = vec![];
+    loop {
+        while let Some(output) = coordinator.poll() {
+            match output {
+                Output::Save(write) => claims.push(write.split().1),
+                Output::Send { to, message } => look(to, message),
+                Output::Event(_) => {}
+            }
+        }
+        let Some(claim) = claims.pop() else { return };
+        coordinator.handle(NOW, Input::Saved(claim.assert_durable()));
+        claims.clear();
+    }
+}
+
+#[test]
+fn who_votes_on_what_is_over_hears_that_nobody_does_it_and_a_stranger_hears_nothing() {
+    let (mut coordinator, mut told) = (alone(), vec![]);
+    vote(&mut coordinator, NODES[1], 9, Age::new(1));
+    vote(&mut coordinator, NodeId::new(3), 9, Age::new(1));
+    sent(&mut coordinator, |to, message| {
+        let Message::Decision { commit, .. } = message else { panic!("{message:?}") };
+        told.push((to, commit));
+    });
+    assert_eq!(told, [(NODES[1], false)]);
+    assert_eq!((coordinator.counters().strangers, coordinator.counters().nonsense), (1, 0));
+}
+
+#[test]
+fn what_a_late_vote_says_of_age_counts() {
+    let (mut coordinator, mut ages) = (alone(), vec![]);
+    vote(&mut coordinator, NODES[1], 9, Age::new(70));
+    vote(&mut coordinator, NodeId::new(3), 9, Age::new(700));
+    let parts = Transaction::of(NODES.map(|node| (node, 5))).expect("two nodes");
+    coordinator.request(NOW, Request::Begin(parts)).expect("there is room");
+    sent(&mut coordinator, |_, message| {
+        if let Message::Prepare { age, .. } = message {
+            ages.push(age);
+        }
+    });
+    assert_eq!(ages, [Age::new(71); 2], "younger than all that its nodes know of");
+}
