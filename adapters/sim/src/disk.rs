@@ -96,6 +96,7 @@ impl<M: Hosted + 'static, S: Subject<M>> World<M, S> {
                 return Ok(());
             }
             Job::Written(id) => machine.finish(now, Done::Written(id)),
+            Job::TurnedAway(group) => machine.finish(now, Done::TurnedAway(group)),
             Job::Read { to, of, offset, len } => {
                 let from = offset as usize;
                 let Some(bytes) = store.snapshot(of).and_then(|all| all.get(from..from + len)) else {

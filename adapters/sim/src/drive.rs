@@ -8,7 +8,7 @@ use crate::subject::{Answer, Ask, Broken, Check, Subject, Told, holds};
 use crate::tally::Fault;
 use crate::world::{CLUSTER, Scene, World};
 use quorate::codec::{self, Header, Malformed};
-use quorate::{ClusterId, Hosted, Input, NodeId, Output, Write};
+use quorate::{ClusterId, Errand, Hosted, Input, NodeId, Output, Write};
 
 /// More outputs than any drain has.
 const MOST_OUTPUTS: u32 = 100_000;
@@ -231,7 +231,18 @@ impl<M: Hosted + 'static, S: Subject<M>> World<M, S> {
                     && jobs.len() < JOBS
                     && !jobs.iter().any(|job| job.is(&errand))
                 {
-                    scene.begin_job(slot, *life, jobs, Job::of(errand));
+                    let job = match errand {
+                        // As drivers do that write one image at a time.
+                        Errand::Write { group, .. }
+                            if jobs.iter().any(|job| job.is_image_of_another(group))
+                                && scene.rng.below(2) == 0 =>
+                        {
+                            scene.hit(Fault::TurnedAway);
+                            Job::TurnedAway(group)
+                        }
+                        errand => Job::of(errand),
+                    };
+                    scene.begin_job(slot, *life, jobs, job);
                 }
                 subject.on_event(at, event, desk)?;
             }

@@ -247,6 +247,8 @@ pub(crate) enum Job {
     },
     /// The image is durable; its machine has not heard of it.
     Written(SnapshotId),
+    /// There was no time for the image of this group.
+    TurnedAway(GroupId),
     Read {
         to: quorate::NodeId,
         of: SnapshotId,
@@ -284,7 +286,22 @@ impl Job {
                 Errand::Read { to: peer, of: id, offset: from, len: count },
             ) => (to, of, offset, len) == (peer, id, from, count),
             (Self::Load { of }, Errand::Load { of: wanted }) => of == wanted,
-            (Self::Write { .. } | Self::Written(_) | Self::Read { .. } | Self::Load { .. }, _) => false,
+            (Self::TurnedAway(group), Errand::Write { group: of, .. }) => group == of,
+            (
+                Self::Write { .. }
+                | Self::Written(_)
+                | Self::TurnedAway(_)
+                | Self::Read { .. }
+                | Self::Load { .. },
+                _,
+            ) => false,
+        }
+    }
+
+    pub(crate) fn is_image_of_another(&self, group: GroupId) -> bool {
+        match self {
+            Self::Write { group: of, .. } | Self::Written(SnapshotId { group: of, .. }) => *of != group,
+            Self::TurnedAway(_) | Self::Read { .. } | Self::Load { .. } => false,
         }
     }
 }

@@ -90,6 +90,18 @@ fn what_comes_in_the_place_of_another_waits_for_its_own_write() {
 }
 
 #[test]
+fn what_comes_in_a_place_that_is_still_in_line_waits_for_its_own_write() {
+    let mut alone = Alone::new();
+    let (ahead, first) = (alone.promise(6), alone.promise(4));
+    alone.hear(Message::Decision { tx: tx(4), commit: false, of: Promise::default() });
+    let (second, third) = (alone.promise(5), alone.promise(8));
+    assert_eq!(alone.saved(ahead.claims).yes, [tx(6)]);
+    assert_eq!(alone.saved(first.claims).yes, []);
+    assert_eq!(alone.saved(second.claims).yes, [tx(5)]);
+    assert_eq!(alone.saved(third.claims).yes, [tx(8)]);
+}
+
+#[test]
 fn a_receipt_for_all_lets_all_votes_go() {
     let mut alone = Alone::new();
     let claims = [4, 5, 6].into_iter().flat_map(|number| alone.promise(number).claims).collect();
