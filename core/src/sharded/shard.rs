@@ -309,12 +309,11 @@ impl<A: Transactional> Shard<A> {
 
     /// All others have promised. What is decided here needs no promise: it is done, or not.
     fn commit(&mut self, now: Moment, tx: TxId, part: Part<A>, groups: &[GroupId]) -> ReplyOf<A> {
-        let is_to_do = self.decisions.get(&tx).map(Decision::is_to_do);
-        if is_to_do == Some(true) || self.rows.contains_key(&tx) {
+        if self.decisions.get(&tx).is_some_and(Decision::is_to_do) || self.rows.contains_key(&tx) {
             // It is asked once only: what it would gain is not known any more.
             return Reply::Unknown;
         }
-        if is_to_do == Some(false) || now.time > part.until {
+        if now.time > part.until {
             return Reply::Decided(Some(false));
         }
         let reply = self.prepare(now, tx, part);
