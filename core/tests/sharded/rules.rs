@@ -89,18 +89,19 @@ fn who_only_looks_leaves_nothing_to_remember() {
 
 #[test]
 fn a_node_that_comes_back_is_not_older_than_all() {
-    let mut cluster = Cluster::new(3, 2);
+    let mut cluster = Cluster::new(3, 3);
     for _ in 0..5 {
-        cluster.transact(2, &[(0, pay(7, -1)), (1, pay(7, 1))]);
+        cluster.transact(2, &[(0, pay(7, -1)), (2, pay(7, 1))]);
         cluster.pass(200);
     }
     cluster.crash(0);
-    // It has a promise of its own group, and waits for the other, whose leader is gone.
-    let first = cluster.transact(1, &[(1, pay(1, 1)), (0, pay(1, -1))]);
+    // It has the promise of one group, and waits for that of another, whose leader is gone.
+    let first = cluster.transact(1, &[(0, pay(1, -2)), (1, pay(1, 1)), (2, pay(1, 1))]);
     cluster.settle();
+    assert_eq!(cluster.machine(2).in_doubt().count(), 1);
     cluster.start(0);
     cluster.pass(60);
-    let second = cluster.transact(0, &[(1, pay(1, 1)), (0, pay(1, -1))]);
+    let second = cluster.transact(0, &[(0, pay(1, -1)), (2, pay(1, 1))]);
     cluster.pass(3_000);
     assert!(matches!(cluster.outcome(1, first), Some(Outcome::Committed { .. })));
     assert!(matches!(cluster.outcome(0, second), Some(Outcome::Committed { .. })));
