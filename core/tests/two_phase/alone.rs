@@ -102,6 +102,18 @@ fn what_comes_in_a_place_that_is_still_in_line_waits_for_its_own_write() {
 }
 
 #[test]
+fn what_comes_in_the_place_of_another_waits_for_nothing_that_is_written_after_it() {
+    let mut alone = Alone::new();
+    let mut early =
+        [7, 4].map(|number| alone.promise(number).claims).into_iter().flatten().collect::<Vec<_>>();
+    alone.hear(Message::Decision { tx: tx(4), commit: false, of: Promise::default() });
+    early.extend([5, 8].into_iter().flat_map(|number| alone.promise(number).claims));
+    let late = alone.promise(6).claims;
+    assert_eq!(alone.saved(early).yes, [7, 8, 5].map(tx));
+    assert_eq!(alone.saved(late).yes, [tx(6)]);
+}
+
+#[test]
 fn a_receipt_for_all_lets_all_votes_go() {
     let mut alone = Alone::new();
     let claims = [4, 5, 6].into_iter().flat_map(|number| alone.promise(number).claims).collect();

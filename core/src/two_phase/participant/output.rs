@@ -93,7 +93,7 @@ impl<W: Command, S: Space> Participant<W, S> {
             self.written.leave();
             match part {
                 // It was written again since, or is another in the place of what was.
-                Some(part) if part.awaited != part.mark => {
+                Some(part) if !self.ledger.is_durable(part.mark) => {
                     part.awaited = part.mark;
                     self.written.join(at);
                 }
