@@ -91,25 +91,25 @@ impl<W: Command, S: Space> Staged for Coordinator<W, S> {
 
     #[inline(always)]
     fn plan(&mut self) -> Option<Plan> {
+        if !self.ledger.has_unsaved() {
+            // A number is used by nobody else once it is durable that it may be used.
+            while let Some(at) = self.ready.first()
+                && self.ledger.is_durable(self.numbered_mark)
+            {
+                if let Some(plan) = self.plan_at(at) {
+                    return Some(plan);
+                }
+            }
+        }
+        // Also what is over, if there is too much of it by now.
         if self.ledger.has_unsaved() {
             return self.plan_save();
-        }
-        // A number is used by nobody else once it is durable that it may be used.
-        while let Some(at) = self.ready.first()
-            && self.ledger.is_durable(self.numbered_mark)
-        {
-            if let Some(plan) = self.plan_at(at) {
-                return Some(plan);
-            }
         }
         if let Some((to, Reply { tx, commit, of })) = self.replies.pop_front() {
             return Some(Plan::Answer { to, tx, commit, of });
         }
-        if let Some((tx, by)) = self.contradicted.pop_front() {
-            return Some(Plan::Tell(Event::Contradicted { tx, by }));
-        }
-        // What is over may have to be saved by now.
-        if self.ledger.has_unsaved() { self.plan_save() } else { None }
+        let (tx, by) = self.contradicted.pop_front()?;
+        Some(Plan::Tell(Event::Contradicted { tx, by }))
     }
 
     #[inline(always)]
