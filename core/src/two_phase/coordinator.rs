@@ -408,11 +408,6 @@ impl<W: Command, S: Space> Coordinator<W, S> {
             self.counters.unanswered += 1;
         }
     }
-
-    fn assert_invariants(&self) {
-        assert!(self.floor <= self.count * S::CALLS as u64, "only what has begun has ended");
-        assert!(self.unsaved.is_empty() || self.ledger.has_unsaved(), "what is decided is about to be saved");
-    }
 }
 
 impl<W: Command, S: Space> Machine for Coordinator<W, S> {

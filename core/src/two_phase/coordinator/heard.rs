@@ -192,6 +192,6 @@ impl<W: Command, S: Space> Coordinator<W, S> {
             self.ready.join(at);
         }
         self.look = (self.live.len() > 0).then(|| self.now.after(resend.min(vote_timeout)));
-        self.assert_invariants();
+        assert!(self.unsaved.is_empty() || self.ledger.has_unsaved(), "what is decided is about to be saved");
     }
 }
