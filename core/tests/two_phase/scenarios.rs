@@ -1,9 +1,10 @@
 //! Schedules that went wrong elsewhere, or could here.
 
-use super::cluster::{Cluster, Kind, Letter, Manner, node};
-use quorate::TxId;
+use super::cluster::{Cluster, Kind, Letter, Machine_, Manner, node};
 use quorate::two_phase::coordinator::{self, Cause, Outcome};
 use quorate::two_phase::participant::{self, Request};
+use quorate::two_phase::{Message, Promise, Vote};
+use quorate::{Age, Hosted, TxId};
 
 /// A transaction of three, and what was said of it, to be said again.
 fn over(cluster: &mut Cluster, parts: &[u64]) -> (TxId, Vec<Letter>) {
@@ -372,6 +373,32 @@ fn a_vote_counts_from_who_takes_part_only() {
 }
 
 #[test]
+fn only_who_may_take_part_in_its_own_transactions_gets_an_answer_of_a_coordinator() {
+    let mut cluster = Cluster::new(4);
+    let tx = cluster.begin(1, &[2, 3]);
+    cluster.wire.clear();
+    let of = |coordinator, number| TxId { coordinator: node(coordinator), number };
+    // What was not begun, or not with who asks, is done by nobody.
+    for (from, about, answers, dropped) in [
+        (3, of(1, 9_999), 1, (0, 0)),
+        (4, tx, 1, (1, 0)),
+        (9, tx, 0, (1, 1)),
+        (9, of(1, 9_999), 0, (1, 2)),
+        (3, of(2, 9_999), 0, (2, 2)),
+    ] {
+        cluster.deliver(&Letter { from: node(from), to: node(1), bytes: read_of(about) });
+        let counters = cluster.machine(1).coordinator().counters();
+        assert_eq!((counters.nonsense, counters.strangers), dropped, "{from} says that it reads in {about}");
+        let wire = core::mem::take(&mut cluster.wire);
+        assert_eq!(
+            all_of(&wire, Kind::Decision, from).len(),
+            answers,
+            "{from} says that it reads in {about}"
+        );
+    }
+}
+
+#[test]
 fn of_an_unknown_transaction_nothing_can_be_said() {
     let mut cluster = Cluster::new(2);
     let tx = TxId { coordinator: node(1), number: 99 };
@@ -619,10 +646,16 @@ fn who_asks_again_and_again_keeps_the_others_from_nothing() {
 }
 
 fn ask_of(tx: TxId) -> Vec<u8> {
-    use quorate::Hosted;
-    let ask = quorate::two_phase::Message::Ask { tx, of: quorate::two_phase::Promise::default() };
+    bytes_of(&Message::Ask { tx, of: Promise::default() })
+}
+
+fn read_of(tx: TxId) -> Vec<u8> {
+    bytes_of(&Message::Vote { tx, vote: Vote::ReadOnly, latest: Age::default() })
+}
+
+fn bytes_of(message: &Message<'_, u32>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    super::cluster::Machine_::put_message(&ask, &mut bytes).expect("a vector is never full");
+    Machine_::put_message(message, &mut bytes).expect("a vector is never full");
     bytes
 }
 
