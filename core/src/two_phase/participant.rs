@@ -457,7 +457,6 @@ impl<W: Command, S: Space> Machine for Participant<W, S> {
     type Record<'a> = Record<'a, W>;
     type Event<'a> = Event<'a, W>;
 
-    #[inline(always)]
     fn request(&mut self, now: Instant, request: Request) -> Result<(), Refusal> {
         self.now = self.now.max(now);
         self.carry_out(request).map_err(|reason| Refusal { request, reason })

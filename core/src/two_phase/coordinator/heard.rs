@@ -9,7 +9,6 @@ use crate::{Age, Command, NodeId, Space, TxId};
 
 impl<W: Command, S: Space> Coordinator<W, S> {
     /// The place of a transaction that is under way with this node, and which part of it is the node's.
-    #[inline(always)]
     fn find(&self, tx: TxId, from: NodeId) -> Option<(usize, usize)> {
         let at = self.live.find(tx)?;
         let (_, entry) = self.live.get(at)?;

@@ -5,7 +5,6 @@ use super::{Part, Participant, Reason, Reply, Request, Stage, Telling};
 use crate::{Command, Space, TxId};
 
 impl<W: Command, S: Space> Participant<W, S> {
-    #[inline(always)]
     pub(super) fn carry_out(&mut self, request: Request) -> Result<(), Reason> {
         match request {
             Request::Promise(tx) => self.promise(tx),
@@ -30,7 +29,6 @@ impl<W: Command, S: Space> Participant<W, S> {
         if let Stage::Asked = part.stage { Ok((at, part)) } else { Err(Reason::OutOfPlace) }
     }
 
-    #[inline(always)]
     fn promise(&mut self, tx: TxId) -> Result<(), Reason> {
         let (can_keep, promise) = (self.can_keep(), self.promise);
         let (at, part) = self.asked(tx)?;
@@ -81,7 +79,6 @@ impl<W: Command, S: Space> Participant<W, S> {
         self.save(at);
     }
 
-    #[inline(always)]
     fn finish(&mut self, tx: TxId) -> Result<(), Reason> {
         let can_keep = self.can_keep();
         let (at, part) = match self.told(tx) {

@@ -80,7 +80,6 @@ impl<W: Command, S: Space> Participant<W, S> {
     }
 
     /// The next place that may have something to say.
-    #[inline(always)]
     fn next(&mut self) -> Option<usize> {
         if let Some(at) = self.ready.leave() {
             return Some(at);
@@ -104,7 +103,6 @@ impl<W: Command, S: Space> Participant<W, S> {
     }
 
     /// What the part here wants done, if anything. It is put in line again while it has more to say.
-    #[inline(always)]
     fn plan_at(&mut self, at: usize) -> Option<Plan> {
         let is_open = self.is_open(at);
         let (tx, part) = self.live.get_mut(at)?;
@@ -179,7 +177,6 @@ impl<W: Command, S: Space> Participant<W, S> {
 
 impl<W> Part<W> {
     /// What the coordinator is told.
-    #[inline(always)]
     const fn answer(&self, tx: TxId) -> Option<Say> {
         Some(match self.stage {
             Stage::Promised | Stage::Forced { .. } => Say::Vote(tx, Vote::Yes(self.promise)),
