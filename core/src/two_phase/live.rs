@@ -32,7 +32,6 @@ impl<T: Debug, S: Space> Live<T, S> {
     }
 
     /// The place of a transaction: mostly where it belongs.
-    #[inline(always)]
     pub(super) fn find(&self, tx: TxId) -> Option<usize> {
         let at = place_of(tx, S::CALLS);
         if self.is_at(at, tx) {
@@ -44,7 +43,6 @@ impl<T: Debug, S: Space> Live<T, S> {
         }
     }
 
-    #[inline(never)]
     fn find_behind(&self, mut at: usize, tx: TxId) -> Option<usize> {
         for _ in 0..self.reach {
             at = next(at, S::CALLS);

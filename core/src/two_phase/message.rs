@@ -196,7 +196,6 @@ pub(super) struct Among<'a> {
 }
 
 impl Among<'_> {
-    #[inline]
     pub(super) fn add(&mut self, node: NodeId) {
         let is_next = self.nodes.get(self.next) == Some(&node);
         let slot = if is_next { Some(self.next) } else { self.nodes.iter().position(|&other| other == node) };

@@ -399,7 +399,6 @@ impl<W: Command, S: Space> Participant<W, S> {
         Counters { foreign_receipts: self.ledger.foreign(), ..self.counters }
     }
 
-    #[inline]
     fn part(&self, stage: Stage) -> Part<W> {
         Part {
             stage,

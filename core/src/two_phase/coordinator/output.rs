@@ -7,7 +7,6 @@ use crate::space::Window;
 use crate::{Batch, Command, NodeId, Output, Space, Staged};
 
 impl<W: Command, S: Space> Coordinator<W, S> {
-    #[inline(always)]
     fn plan_save(&mut self) -> Option<Plan> {
         let saving = if self.records > 4 * S::CALLS as u64 {
             Saving::Restart
@@ -112,7 +111,6 @@ impl<W: Command, S: Space> Staged for Coordinator<W, S> {
         Some(Plan::Tell(Event::Contradicted { tx, by }))
     }
 
-    #[inline(always)]
     fn show(&self, plan: Plan) -> Output<Message<'_, W>, Record<'_, W>, Event> {
         match plan {
             Plan::Save(write) => Output::Save(write.map(|saving| self.record(saving))),

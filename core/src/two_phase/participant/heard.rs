@@ -8,7 +8,6 @@ use crate::space::Window;
 use crate::{Age, Batch, Command, NodeId, Space, TxId};
 
 impl<W: Command, S: Space> Participant<W, S> {
-    #[inline(always)]
     pub(super) fn on_prepare(
         &mut self,
         from: NodeId,
@@ -245,7 +244,6 @@ impl<W: Command, S: Space> Participant<W, S> {
     }
 
     /// Something is under way: it is looked after.
-    #[inline]
     pub(super) fn look_later(&mut self) {
         if self.look.is_none() {
             self.look = Some(self.now.after(self.config.resend));
