@@ -69,6 +69,8 @@ pub struct Coordinator<W: Command, S: Space> {
     records: u64,
     replies: S::Calls<(NodeId, Reply)>,
     contradicted: S::Calls<(TxId, NodeId)>,
+    /// Whether there is any of these two.
+    has_aside: bool,
     /// When to look who has not answered.
     look: Option<Instant>,
     counters: Counters,
@@ -275,6 +277,7 @@ impl<W: Command, S: Space> Coordinator<W, S> {
             records: 0,
             replies: Default::default(),
             contradicted: Default::default(),
+            has_aside: false,
             look: None,
             counters: Counters::default(),
             ledger,
@@ -404,6 +407,7 @@ impl<W: Command, S: Space> Coordinator<W, S> {
 
     /// One that finds no room asks again.
     fn answer(&mut self, to: NodeId, reply: Reply) {
+        self.has_aside = true;
         if self.replies.push_back((to, reply)).is_err() {
             self.counters.unanswered += 1;
         }

@@ -73,6 +73,8 @@ pub struct Participant<W: Command, S: Space> {
     /// Transactions of an earlier life that the application has not been told of yet.
     retaking: usize,
     is_ready: bool,
+    /// Whether that is to be told, or somebody to be answered.
+    has_aside: bool,
     records: u64,
     /// When to look who has to be asked.
     look: Option<Instant>,
@@ -364,6 +366,7 @@ impl<W: Command, S: Space> Participant<W, S> {
             kept: 0,
             retaking: 0,
             is_ready: false,
+            has_aside: true,
             records: 0,
             look: None,
             counters: Counters::default(),

@@ -159,6 +159,7 @@ impl<W: Command, S: Space> Coordinator<W, S> {
                     self.counters.contradictions += 1;
                     // One that finds no room is counted all the same.
                     let _ = self.contradicted.push_back((tx, from));
+                    self.has_aside = true;
                 }
             }
             Stage::Voting { .. } | Stage::Deciding { .. } => self.counters.nonsense += 1,

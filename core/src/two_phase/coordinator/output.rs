@@ -27,6 +27,17 @@ impl<W: Command, S: Space> Coordinator<W, S> {
         Some(Plan::Save(self.ledger.write(saving, closes)))
     }
 
+    #[inline(never)]
+    fn plan_aside(&mut self) -> Option<Plan> {
+        let reply = self.replies.pop_front();
+        let contradicted = if reply.is_none() { self.contradicted.pop_front() } else { None };
+        self.has_aside = !self.replies.is_empty() || !self.contradicted.is_empty();
+        match reply {
+            Some((to, Reply { tx, commit, of })) => Some(Plan::Answer { to, tx, commit, of }),
+            None => contradicted.map(|(tx, by)| Plan::Tell(Event::Contradicted { tx, by })),
+        }
+    }
+
     /// The next decision to be saved: it counts once it is durable.
     fn decided(&mut self) -> Option<usize> {
         let at = self.unsaved.leave()?;
@@ -91,6 +102,10 @@ impl<W: Command, S: Space> Staged for Coordinator<W, S> {
     #[inline(always)]
     fn plan(&mut self) -> Option<Plan> {
         if !self.ledger.has_unsaved() {
+            // First, or who keeps saying things again would answer nobody.
+            if self.has_aside {
+                return self.plan_aside();
+            }
             // A number is used by nobody else once it is durable that it may be used.
             while let Some(at) = self.ready.first()
                 && self.ledger.is_durable(self.numbered_mark)
@@ -101,14 +116,7 @@ impl<W: Command, S: Space> Staged for Coordinator<W, S> {
             }
         }
         // Also what is over, if there is too much of it by now.
-        if self.ledger.has_unsaved() {
-            return self.plan_save();
-        }
-        if let Some((to, Reply { tx, commit, of })) = self.replies.pop_front() {
-            return Some(Plan::Answer { to, tx, commit, of });
-        }
-        let (tx, by) = self.contradicted.pop_front()?;
-        Some(Plan::Tell(Event::Contradicted { tx, by }))
+        if self.ledger.has_unsaved() { self.plan_save() } else { None }
     }
 
     fn show(&self, plan: Plan) -> Output<Message<'_, W>, Record<'_, W>, Event> {

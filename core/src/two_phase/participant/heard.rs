@@ -238,6 +238,7 @@ impl<W: Command, S: Space> Participant<W, S> {
 
     /// One that finds no room asks again.
     pub(super) fn reply(&mut self, to: NodeId, reply: Reply) {
+        self.has_aside = true;
         if self.replies.push_back((to, reply)).is_err() {
             self.counters.unanswered += 1;
         }

@@ -59,18 +59,23 @@ impl<W: Command, S: Space> Participant<W, S> {
 
     // Outputs.
 
-    fn plan_reply(&mut self) -> Option<Plan> {
-        let (to, reply) = self.replies.pop_front()?;
+    #[inline(never)]
+    fn plan_aside(&mut self) -> Option<Plan> {
+        if self.retaking > 0 {
+            return None;
+        }
+        let reply = self.is_ready.then(|| self.replies.pop_front()).flatten();
+        self.has_aside = !self.replies.is_empty();
+        if !core::mem::replace(&mut self.is_ready, true) {
+            return Some(Plan::Ready);
+        }
+        let (to, reply) = reply?;
         let say = match reply {
             Reply::Done(tx) => Say::Done(tx, true),
             Reply::No(tx) => Say::Vote(tx, Vote::No),
             Reply::Ended(tx, commit, of) => Say::Ended(tx, commit, of),
         };
         Some(Plan::Send { to, say })
-    }
-
-    const fn has_ready_to_tell(&self) -> bool {
-        !self.is_ready && self.retaking == 0
     }
 
     /// Whether all that the part here is, is durable.
@@ -236,16 +241,18 @@ impl<W: Command, S: Space> Staged for Participant<W, S> {
         if self.ledger.has_unsaved() {
             return self.plan_save();
         }
-        if self.has_ready_to_tell() {
-            self.is_ready = true;
-            return Some(Plan::Ready);
+        // First, or who keeps saying things again would answer nobody.
+        if self.has_aside
+            && let Some(plan) = self.plan_aside()
+        {
+            return Some(plan);
         }
         while let Some(at) = self.next() {
             if let Some(plan) = self.plan_at(at) {
                 return Some(plan);
             }
         }
-        self.plan_reply()
+        None
     }
 
     #[inline(always)]
