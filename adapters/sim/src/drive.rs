@@ -237,7 +237,6 @@ impl<M: Hosted + 'static, S: Subject<M>> World<M, S> {
                             if jobs.iter().any(|job| job.is_image_of_another(group))
                                 && scene.rng.below(2) == 0 =>
                         {
-                            scene.hit(Fault::TurnedAway);
                             Job::TurnedAway(group)
                         }
                         errand => Job::of(errand),

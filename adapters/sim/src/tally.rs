@@ -146,8 +146,6 @@ paths! {
         Slowed = "slow node",
         /// A sync took seconds.
         Stalled = "disk stalled",
-        /// An image was not written, since that of another group was.
-        TurnedAway = "image turned away",
         /// A sync failed, so the node was dropped and restored.
         SyncFailed = "sync error",
         /// One sync covered several writes.

@@ -27,7 +27,6 @@ impl<W: Command, S: Space> Coordinator<W, S> {
         Some(Plan::Save(self.ledger.write(saving, closes)))
     }
 
-    #[inline(never)]
     fn plan_aside(&mut self) -> Option<Plan> {
         let reply = self.replies.pop_front();
         let contradicted = if reply.is_none() { self.contradicted.pop_front() } else { None };

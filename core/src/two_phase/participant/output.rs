@@ -59,7 +59,6 @@ impl<W: Command, S: Space> Participant<W, S> {
 
     // Outputs.
 
-    #[inline(never)]
     fn plan_aside(&mut self) -> Option<Plan> {
         if self.retaking > 0 {
             return None;
