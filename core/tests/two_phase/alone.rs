@@ -114,6 +114,24 @@ fn what_comes_in_the_place_of_another_waits_for_nothing_that_is_written_after_it
 }
 
 #[test]
+fn who_is_told_again_of_what_was_done_is_answered_before_anything_is_asked_again() {
+    let mut alone = Alone::new();
+    let promised = alone.promise(4);
+    alone.saved(promised.claims);
+    let message = Message::Decision { tx: tx(3), commit: true, of: Promise::default() };
+    alone.0.handle(Instant::default(), Input::Message { from: NODES[0], message });
+    // It asks again all the time, and is polled once each time.
+    let answer = (1..=5).find_map(|round| {
+        alone.0.handle(Instant::from_micros(round * 50_000), Input::Wake);
+        match alone.0.poll()? {
+            Output::Send { message: Message::Done { tx, .. }, .. } => Some(tx),
+            Output::Send { .. } | Output::Save(_) | Output::Event(_) => None,
+        }
+    });
+    assert_eq!(answer, Some(tx(3)));
+}
+
+#[test]
 fn a_receipt_for_all_lets_all_votes_go() {
     let mut alone = Alone::new();
     let claims = [4, 5, 6].into_iter().flat_map(|number| alone.promise(number).claims).collect();

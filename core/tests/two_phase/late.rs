@@ -65,3 +65,21 @@ fn what_a_late_vote_says_of_age_counts() {
     });
     assert_eq!(ages, [Age::new(71); 2], "younger than all that its nodes know of");
 }
+
+#[test]
+fn who_asks_is_answered_before_anything_is_said_again() {
+    let mut coordinator = alone();
+    let parts = Transaction::of(NODES.map(|node| (node, 5))).expect("two nodes");
+    coordinator.request(NOW, Request::Begin(parts)).expect("there is room");
+    sent(&mut coordinator, |_, _| {});
+    vote(&mut coordinator, NODES[1], 9, Age::new(1));
+    // It says the same again all the time, and is polled once each time.
+    let answer = (1..=5).find_map(|round| {
+        coordinator.handle(Instant::from_micros(round * 50_000), Input::Wake);
+        match coordinator.poll()? {
+            Output::Send { message: Message::Decision { tx, commit, .. }, .. } => Some((tx.number, commit)),
+            Output::Send { .. } | Output::Save(_) | Output::Event(_) => None,
+        }
+    });
+    assert_eq!(answer, Some((9, false)));
+}
