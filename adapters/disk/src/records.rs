@@ -83,7 +83,11 @@ impl<'a> Records<'a> {
                 self.batch += 1;
                 Ok(true)
             }
-            Found::Nothing if segment.header.number < self.log.tail.header.number => Ok(false),
+            // Also what was cut where the next batch went to a segment of its own. That one says whether it follows.
+            Found::Torn { .. } | Found::Nothing if segment.header.number < self.log.tail.header.number => {
+                self.body.clear();
+                Ok(false)
+            }
             Found::Torn { .. } | Found::Nothing => Err(self.changed()),
         }
     }

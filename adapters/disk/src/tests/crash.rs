@@ -191,6 +191,33 @@ fn a_torn_tail_is_cut_and_its_length_is_told() {
 }
 
 #[test]
+fn what_comes_after_a_torn_tail_in_a_segment_of_its_own_is_read() {
+    let disk = MemoryDisk::new();
+    let (mut log, _) = open(&disk).unwrap();
+    let long = |byte| vec![byte; 1000];
+    for byte in [1, 2] {
+        log.append(0, &long(byte)).unwrap();
+        log.sync().unwrap();
+    }
+    let (name, torn) = ("0000000000000001.log", disk.copy());
+    log.append(0, &[3; 300]).unwrap();
+    log.sync().unwrap();
+    // Only the header of the third batch landed.
+    let (before, after) = (torn.read(name), disk.read(name));
+    let at = before.iter().zip(&after).position(|(before, after)| before != after).expect("it was written");
+    torn.tamper(name, |bytes| bytes[at..at + 24].copy_from_slice(&after[at..at + 24]));
+    let (mut log, recovered) = open(&torn).unwrap();
+    assert!(recovered.cut.is_some());
+    // There is no room for this one behind the second.
+    log.append(0, &long(4)).unwrap();
+    log.sync().unwrap();
+    assert!(torn.file_names().contains(&"0000000000000002.log".into()));
+    assert_eq!(records(&log), [1, 2, 4].map(long));
+    let (log, recovered) = open(&torn.copy()).unwrap();
+    assert_eq!((recovered.records, records(&log)), (3, [1, 2, 4].map(long).to_vec()));
+}
+
+#[test]
 fn a_process_that_dies_leaves_all_that_was_written() {
     let disk = MemoryDisk::new();
     let (mut log, _) = open(&disk).unwrap();
