@@ -4,22 +4,51 @@ mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::adder::{Adder, Busy, Event, Outcome, Request, Settings};
 use common::{CLUSTER, ONE, TWO, add_one, alone, ends, node, settings, soon, total, until};
 use quorate::{NodeId, codec};
-use quorate_threads::{Answer, Hub, Limits, MemoryDisk, Node, RequestError, StartError, StopReason, Storage};
+use quorate_threads::{
+    Answer, Handle, Hub, Limits, MemoryDisk, Node, RequestError, StartError, StopReason, Storage,
+};
 
-/// A node without peers, with these limits, whose disk takes its time.
-fn slow(limits: Limits, millis: u64) -> (Node<Adder>, MemoryDisk) {
+/// A node without peers, with these limits, whose disk holds what it is to sync until it is let go.
+fn held(limits: Limits) -> (Node<Adder>, MemoryDisk) {
     let disk = MemoryDisk::default();
-    disk.set_sync_time(Duration::from_millis(millis));
+    disk.set_held(true);
     (node(ONE, &[]).limits(limits).start(disk.open()).expect("it starts"), disk)
 }
 
 fn submit(node: &Node<Adder>) -> Answer<Adder> {
     node.handle().submit(Request::Add(1)).expect("the node runs")
+}
+
+/// A request whose record is being synced by now: what comes after it waits for that.
+fn submit_held(node: &Node<Adder>, disk: &MemoryDisk) -> Answer<Adder> {
+    let answer = submit(node);
+    until("its sync is held", || disk.held() == 1);
+    answer
+}
+
+fn until_taken(node: &Node<Adder>, requests: u64) {
+    until("the requests are taken", || node.handle().counters().requests == requests);
+    // Between two turns: what was taken is on its way to the disk.
+    assert_eq!(total(node.handle(), ONE), requests);
+}
+
+/// Has the machine do nothing until the first is dropped; then the other ends.
+fn keep_busy(handle: &Handle<Adder>) -> (std::sync::mpsc::Sender<()>, std::thread::JoinHandle<()>) {
+    let (go_on, goes_on) = std::sync::mpsc::channel::<()>();
+    let (began, begins) = std::sync::mpsc::channel();
+    let handle = handle.clone();
+    let look = move |_: &Adder| {
+        began.send(()).expect("somebody waits");
+        assert!(goes_on.recv().is_err());
+    };
+    let looking = std::thread::spawn(move || handle.inspect(look).expect("the node runs"));
+    begins.recv().expect("the node runs");
+    (go_on, looking)
 }
 
 #[test]
@@ -53,51 +82,50 @@ fn a_dropped_node_stops_by_itself() {
 
 #[test]
 fn requests_in_flight_share_syncs() {
-    let (node, _) = slow(Limits::default(), 2);
-    let answers: Vec<_> = (0..500).map(|_| submit(&node)).collect();
+    let (node, disk) = held(Limits::default());
+    let mut answers = vec![submit_held(&node, &disk)];
+    answers.extend((1..500).map(|_| submit(&node)));
+    until_taken(&node, 500);
+    disk.set_held(false);
     for answer in answers {
         soon("outcome", answer).expect("the node runs");
     }
     let counters = node.handle().counters();
-    assert_eq!(counters.records, 500);
-    assert!(counters.syncs < 100, "{} syncs for 500 requests", counters.syncs);
+    assert_eq!((counters.records, counters.syncs), (500, 2));
 }
 
 #[test]
 fn a_full_mailbox_gives_the_request_back_or_makes_it_wait() {
-    let (node, _) = slow(Limits { mailbox: 4, in_flight: 2, ..Limits::default() }, 50);
+    let (node, disk) = held(Limits { mailbox: 4, in_flight: 2, ..Limits::default() });
     let handle = node.handle();
-    let mut answers: Vec<_> = (0..6).map(|_| submit(&node)).collect();
-    until("two requests in flight", || handle.counters().requests == 2);
-    while let Ok(answer) = handle.try_request(Request::Add(1)) {
-        answers.push(answer);
-        assert!(answers.len() <= 6, "more is taken than the mailbox holds");
-    }
+    let _answers: Vec<_> = (0..6).map(|_| submit(&node)).collect();
+    until_taken(&node, 2);
     match handle.try_request(Request::Add(5)) {
         Err(RequestError::Full(Request::Add(5))) => {}
         other => panic!("not given back: {other:?}"),
     }
-    let total = answers.len() as u64;
-    assert_eq!(add_one(handle), total + 1, "a request that waits is taken after those before it");
+    let waiting = handle.clone();
+    let waiting = std::thread::spawn(move || add_one(&waiting));
+    // Most likely it waits by then; nothing is wrong if not.
+    std::thread::sleep(Duration::from_millis(20));
+    assert!(!waiting.is_finished(), "there was no room");
+    disk.set_held(false);
+    let sum = ends("the request that waits", || waiting.join()).expect("no panic");
+    assert_eq!(sum, 7, "a request that waits is taken after those before it");
 }
 
 #[test]
 fn slow_storage_leaves_requests_in_the_mailbox() {
-    let (node, _) = slow(Limits { mailbox: 4, storage_bytes: 1, ..Limits::default() }, 200);
+    let (node, disk) = held(Limits { mailbox: 4, storage_bytes: 1, ..Limits::default() });
     let handle = node.handle();
     // The first goes to the disk at once, the second waits for it.
-    let mut answers = Vec::new();
-    for taken in 1..=2 {
-        answers.push(submit(&node));
-        until("it is taken", || handle.counters().requests == taken);
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    while let Ok(answer) = handle.try_request(Request::Add(1)) {
-        answers.push(answer);
-    }
-    std::thread::sleep(Duration::from_millis(20));
+    let mut answers = vec![submit_held(&node, &disk), submit(&node)];
+    until_taken(&node, 2);
+    answers.extend((0..4).map(|_| handle.try_request(Request::Add(1)).expect("there is room")));
+    // Many turns.
+    (0..100).for_each(|_| assert_eq!(total(handle, ONE), 2, "more was taken"));
     assert!(matches!(handle.try_request(Request::Add(1)), Err(RequestError::Full(_))), "more was taken");
-    assert_eq!((handle.counters().requests, answers.len()), (2, 2 + 4));
+    disk.set_held(false);
     for answer in answers {
         soon("outcome", answer).expect("the node runs");
     }
@@ -106,7 +134,7 @@ fn slow_storage_leaves_requests_in_the_mailbox() {
 #[test]
 fn a_busy_machine_gives_the_request_back_and_the_driver_does_not_try_again() {
     let disk = MemoryDisk::default();
-    disk.set_sync_time(Duration::from_millis(50));
+    disk.set_held(true);
     let settings = Settings { window: 1, ..settings(ONE, &[]) };
     let node = Node::<Adder>::builder(CLUSTER, ONE, settings).start(disk.open()).expect("it starts");
     let first = submit(&node);
@@ -114,34 +142,34 @@ fn a_busy_machine_gives_the_request_back_and_the_driver_does_not_try_again() {
         Err(RequestError::Refused(Busy(Request::Add(7)))) => {}
         other => panic!("not given back: {other:?}"),
     }
-    assert_eq!(first.wait().expect("the node runs"), Outcome::Added(1));
+    disk.set_held(false);
+    assert_eq!(soon("outcome", first).expect("the node runs"), Outcome::Added(1));
     assert_eq!(node.handle().counters().refused, 1);
 }
 
 #[test]
 fn an_answer_that_is_late_can_be_waited_for_again() {
-    let (node, _) = slow(Limits::default(), 50);
-    let late = submit(&node).wait_timeout(Duration::from_millis(1)).expect_err("the disk takes longer");
+    let (node, disk) = held(Limits::default());
+    let late = submit(&node).wait_timeout(Duration::from_millis(1)).expect_err("the disk is held");
+    disk.set_held(false);
     assert_eq!(soon("outcome", late).expect("the node runs"), Outcome::Added(1));
 }
 
 #[test]
 fn requests_that_are_dropped_leave_nothing_behind() {
-    let (node, _) = slow(Limits { mailbox: 8, in_flight: 4, ..Limits::default() }, 20);
+    let (node, disk) = held(Limits { mailbox: 8, in_flight: 4, ..Limits::default() });
     let handle = node.handle();
-    for _ in 0..50 {
-        // Dropped in the mailbox, or while the machine works on it.
-        if let Ok(answer) = handle.try_request(Request::Add(1)) {
-            drop(answer.wait_timeout(Duration::from_millis(1)));
-        }
+    // Four that the machine works on, eight in the mailbox.
+    let answers: Vec<_> = (0..12).map(|_| submit(&node)).collect();
+    until_taken(&node, 4);
+    for answer in answers {
+        drop(answer.wait_timeout(Duration::from_millis(1)).expect_err("the disk is held"));
     }
-    let before = total(handle, ONE);
-    assert!(before < 50, "no request was dropped in time");
-    let sum = add_one(handle);
+    disk.set_held(false);
+    assert_eq!(add_one(handle), 5, "a request had no effect, or was asked though it was dropped in time");
     let counters = handle.counters();
-    assert!(counters.abandoned > 0 && counters.unclaimed > 0, "{counters:?}");
-    assert_eq!(counters.requests, counters.outcomes, "an outcome is missing: {counters:?}");
-    assert_eq!(sum, counters.requests, "a request had no effect, or two: {counters:?}");
+    assert_eq!((counters.abandoned, counters.unclaimed), (8, 4), "{counters:?}");
+    assert_eq!((counters.requests, counters.outcomes), (5, 5), "{counters:?}");
 }
 
 #[test]
@@ -167,25 +195,29 @@ fn a_failed_sync_stops_the_node_and_tells_everybody_why() {
 
 #[test]
 fn a_shutdown_answers_everybody_and_keeps_what_was_handed_over() {
-    let (node, disk) = slow(Limits { in_flight: 2, ..Limits::default() }, 100);
+    let (node, disk) = held(Limits { in_flight: 2, ..Limits::default() });
     // One is being synced, one waits for that, three are in the mailbox.
-    let mut answers = Vec::new();
-    for taken in 1..=5 {
-        answers.push(submit(&node));
-        until("it is taken", || node.handle().counters().requests == taken.min(2));
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let mut taken = vec![submit_held(&node, &disk)];
+    let mut not_taken: Vec<_> = (0..4).map(|_| submit(&node)).collect();
+    taken.extend(not_taken.drain(..1));
+    until_taken(&node, 2);
     let handle = node.handle().clone();
-    assert!(matches!(ends("shutdown", || node.shutdown()), StopReason::Shutdown));
-    let (mut taken, mut not_taken) = (0, 0);
-    for answer in answers {
+    let shutdown = std::thread::spawn(move || node.shutdown());
+    for answer in not_taken {
         match soon("answer", answer) {
-            Err(RequestError::Stopped(StopReason::Shutdown)) => taken += 1,
-            Err(RequestError::NotTaken { reason: StopReason::Shutdown, .. }) => not_taken += 1,
-            other => panic!("neither: {other:?}"),
+            Err(RequestError::NotTaken { reason: StopReason::Shutdown, .. }) => {}
+            other => panic!("taken: {other:?}"),
         }
     }
-    assert_eq!((taken, not_taken), (2, 3));
+    assert!(!shutdown.is_finished(), "it waits for what was handed over");
+    disk.set_held(false);
+    for answer in taken {
+        match soon("answer", answer) {
+            Err(RequestError::Stopped(StopReason::Shutdown)) => {}
+            other => panic!("not taken: {other:?}"),
+        }
+    }
+    assert!(matches!(ends("shutdown", || shutdown.join()), Ok(StopReason::Shutdown)));
     assert_eq!(disk.contents().records.len(), 2);
     assert!(matches!(handle.try_request(Request::Add(1)), Err(RequestError::NotTaken { .. })));
 }
@@ -240,12 +272,19 @@ fn a_shutdown_under_load_from_many_threads_ends_each_of_their_requests() {
 
 #[test]
 fn an_assertion_of_the_machine_stops_the_node_with_its_message_and_tells_all_who_wait() {
-    let (node, _) = slow(Limits { in_flight: 2, ..Limits::default() }, 100);
-    let first = submit(&node);
-    until("it is taken", || node.handle().counters().requests == 1);
-    let breaks = node.handle().submit(Request::Break).expect("the node runs");
-    let in_mailbox: Vec<_> = (0..3).filter_map(|_| node.handle().submit(Request::Add(1)).ok()).collect();
-    for answer in [first, breaks].into_iter().chain(in_mailbox) {
+    let (node, disk) = held(Limits { in_flight: 2, ..Limits::default() });
+    // One is being synced; one breaks the machine, which is kept from it until three more are in the mailbox.
+    let mut answers = vec![submit_held(&node, &disk)];
+    let (go_on, look) = keep_busy(node.handle());
+    answers.push(node.handle().submit(Request::Break).expect("the node runs"));
+    answers.extend((0..3).map(|_| submit(&node)));
+    drop(go_on);
+    look.join().expect("no panic");
+    let is_broken =
+        || matches!(node.handle().try_request(Request::Add(1)), Err(RequestError::NotTaken { .. }));
+    until("it breaks", is_broken);
+    disk.set_held(false);
+    for answer in answers {
         match soon("request", answer) {
             Err(RequestError::Stopped(StopReason::Panicked(message))) => {
                 assert_eq!(message, "asked to break")
@@ -330,9 +369,9 @@ fn snapshots_are_written_read_and_loaded_beside_the_log() {
     let settings = Settings { snapshot_after: 10, ..settings(ONE, &[]) };
     let start = || Node::<Adder>::builder(CLUSTER, ONE, settings.clone()).start(disk.open());
     let node = start().expect("it starts");
-    let mut sum = 0;
-    while node.handle().counters().errands < 2 {
-        sum = add_one(node.handle());
+    for snapshots in 1..=2 {
+        (0..10).for_each(|_| _ = add_one(node.handle()));
+        until("a snapshot is written", || node.handle().counters().errands == snapshots);
     }
     until("the older snapshot is dropped", || disk.contents().snapshots.len() == 1);
     let outcome = node.handle().request(Request::ReadSnapshot).expect("the node runs");
@@ -341,7 +380,7 @@ fn snapshots_are_written_read_and_loaded_beside_the_log() {
 
     let node = start().expect("it starts");
     until("the snapshot is loaded", || node.handle().counters().errands == 1);
-    assert_eq!(add_one(node.handle()), sum + 1);
+    assert_eq!(add_one(node.handle()), 21);
     let loaded = node.handle().inspect(|adder| adder.loaded.clone()).expect("the node runs");
     assert_eq!(loaded, Some(bytes));
 }
@@ -401,21 +440,24 @@ fn an_idle_node_sleeps_and_a_stopped_one_leaves_no_thread_behind() {
     let (listener, silent) = (bind(), bind());
     let address = listener.local_addr().expect("it is bound");
     let peers = [(TWO, silent.local_addr().expect("it is bound").to_string())];
-    let builder = node(NodeId::new(9), &[]).peers(peers).listener(listener);
+    // Nobody is sent away before the end.
+    let limits = Limits { handshake_time: Duration::from_secs(600), ..Limits::default() };
+    let builder = node(NodeId::new(9), &[]).peers(peers).listener(listener).limits(limits);
     let node = builder.start(MemoryDisk::default().open()).expect("it starts");
     assert_eq!(add_one(node.handle()), 1);
     // One that shakes hands and says nothing; and the peer never answers.
     let _stranger = std::net::TcpStream::connect(address).expect("it listens");
     // The machine, its storage, who listens, who reads from the stranger.
     until("all threads are there", || threads_of("-n9").0 == 4);
-    std::thread::sleep(Duration::from_millis(50));
-    let woken = threads_of("-n9").1;
-    std::thread::sleep(Duration::from_millis(300));
-    assert_eq!(threads_of("-n9").1, woken, "a thread looks again and again");
-    let start = Instant::now();
-    ends("shutdown", || node.shutdown());
-    assert_eq!(threads_of("-n9").0, 0);
-    assert!(start.elapsed() < Duration::from_secs(1), "it waited for who says nothing");
+    // What they were started for may still be going on; then they sleep, unless one looks again and again.
+    until("a while in which all sleep", || {
+        let woken = threads_of("-n9");
+        std::thread::sleep(Duration::from_millis(300));
+        threads_of("-n9") == woken
+    });
+    ends("shutdown, though some say nothing", || node.shutdown());
+    // The system lists a thread a little longer than it runs.
+    until("no thread is left", || threads_of("-n9").0 == 0);
     assert!(std::net::TcpStream::connect(address).is_err(), "it still listens");
 }
 
@@ -428,10 +470,7 @@ fn a_peer_that_dials_again_and_again_while_the_machine_is_busy_leaves_no_thread_
     let builder = node(id, &[]).peers([(TWO, "127.0.0.1:1".to_string())]).listener(listener);
     let builder = builder.limits(Limits { incoming_pieces: 1, ..Limits::default() });
     let node = builder.start(MemoryDisk::default().open()).expect("it starts");
-    let (release, released) = std::sync::mpsc::channel::<()>();
-    let handle = node.handle().clone();
-    let looking = std::thread::spawn(move || handle.inspect(move |_| released.recv().is_err()));
-
+    let (go_on, look) = keep_busy(node.handle());
     let mut streams = Vec::new();
     for count in 1..=10 {
         let mut stream = std::net::TcpStream::connect(address).expect("it listens");
@@ -444,7 +483,7 @@ fn a_peer_that_dials_again_and_again_while_the_machine_is_busy_leaves_no_thread_
         streams.push(stream);
     }
     until("only the newest is served", || threads_of("quorate-from-n8").0 == 1);
-    drop(release);
-    assert!(looking.join().expect("no panic").expect("the node runs"));
+    drop(go_on);
+    look.join().expect("no panic");
     ends("shutdown", || node.shutdown());
 }

@@ -2,21 +2,55 @@
 
 mod common;
 
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::task::Poll;
 
 use common::adder::{Adder, Busy, Event, Outcome, Request, Settings};
 use common::{CLUSTER, ONE, TWO, add_one, node, settings, soon, until};
-use quorate_tokio::{Limits, MemoryDisk, Node, RequestError, StartError, StopReason};
+use quorate_tokio::{Answer, Handle, Limits, MemoryDisk, Node, RequestError, StartError, StopReason};
+
+/// A node without peers, with these limits, whose disk holds what it is to sync until it is let go.
+async fn held(limits: Limits) -> (Node<Adder>, MemoryDisk) {
+    let disk = MemoryDisk::default();
+    disk.set_held(true);
+    (node(ONE, &[]).limits(limits).start(disk.open()).await.expect("it starts"), disk)
+}
+
+async fn submit(node: &Node<Adder>) -> Answer<Adder> {
+    node.handle().submit(Request::Add(1)).await.expect("the node runs")
+}
+
+/// A request whose record is being synced by now: what comes after it waits for that.
+async fn submit_held(node: &Node<Adder>, disk: &MemoryDisk) -> Answer<Adder> {
+    let answer = submit(node).await;
+    until("its sync is held", || disk.held() == 1).await;
+    answer
+}
+
+async fn until_taken(node: &Node<Adder>, requests: u64) {
+    until("the requests are taken", || node.handle().counters().requests == requests).await;
+    // Between two turns: what was taken is on its way to the disk.
+    assert_eq!(total(node.handle()).await, requests);
+}
+
+async fn total(handle: &Handle<Adder>) -> u64 {
+    handle.inspect(|adder| adder.total(ONE)).await.expect("the node runs")
+}
+
+/// Lets a future go on as far as it can without waiting.
+async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+    poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
+}
 
 #[tokio::test]
 async fn a_request_ends_in_its_outcome() {
     let node = node(ONE, &[]).start(MemoryDisk::default().open()).await.expect("it starts");
     assert_eq!(add_one(node.handle()).await, 1);
     assert_eq!(add_one(node.handle()).await, 2);
-    let sum = node.handle().inspect(|adder| adder.total(ONE)).await.expect("the node runs");
-    assert_eq!(sum, 2);
+    assert_eq!(total(node.handle()).await, 2);
 }
 
 #[tokio::test]
@@ -40,65 +74,53 @@ async fn a_dropped_node_stops_by_itself() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_in_flight_share_syncs() {
-    let disk = MemoryDisk::default();
-    disk.set_sync_time(Duration::from_millis(2));
-    let node = node(ONE, &[]).start(disk.open()).await.expect("it starts");
-    let mut answers = Vec::new();
-    for _ in 0..500 {
-        answers.push(node.handle().submit(Request::Add(1)).await.expect("the node runs"));
+    let (node, disk) = held(Limits::default()).await;
+    let mut answers = vec![submit_held(&node, &disk).await];
+    for _ in 1..500 {
+        answers.push(submit(&node).await);
     }
+    until_taken(&node, 500).await;
+    disk.set_held(false);
     for answer in answers {
         soon("outcome", answer.outcome()).await.expect("the node runs");
     }
     let counters = node.handle().counters();
-    assert_eq!(counters.records, 500);
-    assert!(counters.syncs < 100, "{} syncs for 500 requests", counters.syncs);
+    assert_eq!((counters.records, counters.syncs), (500, 2));
 }
 
 #[tokio::test]
 async fn a_full_mailbox_gives_the_request_back_or_makes_it_wait() {
-    let disk = MemoryDisk::default();
-    disk.set_sync_time(Duration::from_millis(50));
-    let limits = Limits { mailbox: 4, in_flight: 2, ..Limits::default() };
-    let node = node(ONE, &[]).limits(limits).start(disk.open()).await.expect("it starts");
+    let (node, disk) = held(Limits { mailbox: 4, in_flight: 2, ..Limits::default() }).await;
     let handle = node.handle();
     let mut answers = Vec::new();
     for _ in 0..6 {
-        answers.push(handle.submit(Request::Add(1)).await.expect("the node runs"));
+        answers.push(submit(&node).await);
     }
-    until("two requests in flight", || handle.counters().requests == 2).await;
-    while let Ok(answer) = handle.try_request(Request::Add(1)) {
-        answers.push(answer);
-        assert!(answers.len() <= 6, "more is taken than the mailbox holds");
-    }
+    until_taken(&node, 2).await;
     match handle.try_request(Request::Add(5)) {
         Err(RequestError::Full(Request::Add(5))) => {}
         other => panic!("not given back: {other:?}"),
     }
-    let total = answers.len() as u64;
-    assert_eq!(add_one(handle).await, total + 1, "a request that waits is taken after those before it");
+    let mut waiting = pin!(add_one(handle));
+    assert!(poll_once(waiting.as_mut()).await.is_pending(), "there was no room");
+    disk.set_held(false);
+    assert_eq!(waiting.await, 7, "a request that waits is taken after those before it");
 }
 
 #[tokio::test]
 async fn slow_storage_leaves_requests_in_the_mailbox() {
-    let disk = MemoryDisk::default();
-    disk.set_sync_time(Duration::from_millis(200));
-    let limits = Limits { mailbox: 4, storage_bytes: 1, ..Limits::default() };
-    let node = node(ONE, &[]).limits(limits).start(disk.open()).await.expect("it starts");
+    let (node, disk) = held(Limits { mailbox: 4, storage_bytes: 1, ..Limits::default() }).await;
     let handle = node.handle();
     // The first goes to the disk at once, the second waits for it.
-    let mut answers = Vec::new();
-    for taken in 1..=2 {
-        answers.push(handle.submit(Request::Add(1)).await.expect("the node runs"));
-        until("it is taken", || handle.counters().requests == taken).await;
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    let mut answers = vec![submit_held(&node, &disk).await, submit(&node).await];
+    until_taken(&node, 2).await;
+    answers.extend((0..4).map(|_| handle.try_request(Request::Add(1)).expect("there is room")));
+    // Many turns.
+    for _ in 0..100 {
+        assert_eq!(total(handle).await, 2, "more was taken");
     }
-    while let Ok(answer) = handle.try_request(Request::Add(1)) {
-        answers.push(answer);
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(handle.counters().requests, 2);
-    assert_eq!(answers.len(), 2 + 4);
+    assert!(matches!(handle.try_request(Request::Add(1)), Err(RequestError::Full(_))), "more was taken");
+    disk.set_held(false);
     for answer in answers {
         soon("outcome", answer.outcome()).await.expect("the node runs");
     }
@@ -107,36 +129,39 @@ async fn slow_storage_leaves_requests_in_the_mailbox() {
 #[tokio::test]
 async fn a_busy_machine_gives_the_request_back_and_the_driver_does_not_try_again() {
     let disk = MemoryDisk::default();
-    disk.set_sync_time(Duration::from_millis(50));
+    disk.set_held(true);
     let settings = Settings { window: 1, ..settings(ONE, &[]) };
     let node = Node::<Adder>::builder(CLUSTER, ONE, settings).start(disk.open()).await.expect("it starts");
-    let first = node.handle().submit(Request::Add(1)).await.expect("the node runs");
+    let first = submit(&node).await;
     match node.handle().request(Request::Add(7)).await {
         Err(RequestError::Refused(Busy(Request::Add(7)))) => {}
         other => panic!("not given back: {other:?}"),
     }
-    assert_eq!(first.outcome().await.expect("the node runs"), Outcome::Added(1));
+    disk.set_held(false);
+    assert_eq!(soon("outcome", first.outcome()).await.expect("the node runs"), Outcome::Added(1));
     assert_eq!(node.handle().counters().refused, 1);
 }
 
 #[tokio::test]
 async fn requests_that_are_dropped_leave_nothing_behind() {
-    let disk = MemoryDisk::default();
-    disk.set_sync_time(Duration::from_millis(20));
-    let limits = Limits { mailbox: 8, in_flight: 4, ..Limits::default() };
-    let node = node(ONE, &[]).limits(limits).start(disk.open()).await.expect("it starts");
+    let (node, disk) = held(Limits { mailbox: 8, in_flight: 4, ..Limits::default() }).await;
     let handle = node.handle();
-    for _ in 0..50 {
-        // Dropped while it waits for the mailbox, in the mailbox, or for its outcome.
-        let _ = tokio::time::timeout(Duration::from_millis(1), handle.request(Request::Add(1))).await;
+    let mut requests: Vec<_> = (0..13).map(|_| Box::pin(handle.request(Request::Add(1)))).collect();
+    // Four that the machine works on, eight in the mailbox, one that waits for it.
+    for (count, request) in (1..).zip(&mut requests) {
+        assert!(poll_once(request.as_mut()).await.is_pending(), "the disk is held");
+        until_taken(&node, 4.min(count)).await;
     }
-    let before = handle.inspect(|adder| adder.total(ONE)).await.expect("the node runs");
-    assert!(before < 50, "no request was dropped in time");
-    let sum = add_one(handle).await;
+    drop(requests);
+    disk.set_held(false);
+    assert_eq!(
+        add_one(handle).await,
+        5,
+        "a request had no effect, or was asked though it was dropped in time"
+    );
     let counters = handle.counters();
-    assert!(counters.abandoned > 0 && counters.unclaimed > 0, "{counters:?}");
-    assert_eq!(counters.requests, counters.outcomes, "an outcome is missing: {counters:?}");
-    assert_eq!(sum, counters.requests, "a request had no effect, or two: {counters:?}");
+    assert_eq!((counters.abandoned, counters.unclaimed), (8, 4), "{counters:?}");
+    assert_eq!((counters.requests, counters.outcomes), (5, 5), "{counters:?}");
 }
 
 #[tokio::test]
@@ -162,28 +187,32 @@ async fn a_failed_sync_stops_the_node_and_tells_everybody_why() {
 
 #[tokio::test]
 async fn a_shutdown_answers_everybody_and_keeps_what_was_handed_over() {
-    let disk = MemoryDisk::default();
-    disk.set_sync_time(Duration::from_millis(100));
-    let limits = Limits { in_flight: 2, ..Limits::default() };
-    let node = node(ONE, &[]).limits(limits).start(disk.open()).await.expect("it starts");
+    let (node, disk) = held(Limits { in_flight: 2, ..Limits::default() }).await;
     // One is being synced, one waits for that, three are in the mailbox.
-    let mut answers = Vec::new();
-    for taken in 1..=5 {
-        answers.push(node.handle().submit(Request::Add(1)).await.expect("the node runs"));
-        until("it is taken", || node.handle().counters().requests == taken.min(2)).await;
-        tokio::time::sleep(Duration::from_millis(10)).await;
+    let mut answers = vec![submit_held(&node, &disk).await];
+    for _ in 0..4 {
+        answers.push(submit(&node).await);
     }
+    until_taken(&node, 2).await;
+    let not_taken = answers.split_off(2);
     let handle = node.handle().clone();
-    assert!(matches!(soon("shutdown", node.shutdown()).await, StopReason::Shutdown));
-    let (mut taken, mut not_taken) = (0, 0);
-    for answer in answers {
+    let mut shutdown = pin!(node.shutdown());
+    assert!(poll_once(shutdown.as_mut()).await.is_pending());
+    for answer in not_taken {
         match soon("answer", answer.outcome()).await {
-            Err(RequestError::Stopped(StopReason::Shutdown)) => taken += 1,
-            Err(RequestError::NotTaken { reason: StopReason::Shutdown, .. }) => not_taken += 1,
-            other => panic!("neither: {other:?}"),
+            Err(RequestError::NotTaken { reason: StopReason::Shutdown, .. }) => {}
+            other => panic!("taken: {other:?}"),
         }
     }
-    assert_eq!((taken, not_taken), (2, 3));
+    assert!(poll_once(shutdown.as_mut()).await.is_pending(), "it waits for what was handed over");
+    disk.set_held(false);
+    for answer in answers {
+        match soon("answer", answer.outcome()).await {
+            Err(RequestError::Stopped(StopReason::Shutdown)) => {}
+            other => panic!("not taken: {other:?}"),
+        }
+    }
+    assert!(matches!(soon("shutdown", shutdown).await, StopReason::Shutdown));
     assert_eq!(disk.contents().records.len(), 2);
     assert!(matches!(handle.try_request(Request::Add(1)), Err(RequestError::NotTaken { .. })));
 }
@@ -203,9 +232,11 @@ async fn snapshots_are_written_read_and_loaded_beside_the_log() {
     let settings = Settings { snapshot_after: 10, ..settings(ONE, &[]) };
     let start = || Node::<Adder>::builder(CLUSTER, ONE, settings.clone()).start(disk.open());
     let node = start().await.expect("it starts");
-    let mut sum = 0;
-    while node.handle().counters().errands < 2 {
-        sum = add_one(node.handle()).await;
+    for snapshots in 1..=2 {
+        for _ in 0..10 {
+            add_one(node.handle()).await;
+        }
+        until("a snapshot is written", || node.handle().counters().errands == snapshots).await;
     }
     until("the older snapshot is dropped", || disk.contents().snapshots.len() == 1).await;
     let outcome = node.handle().request(Request::ReadSnapshot).await.expect("the node runs");
@@ -214,7 +245,7 @@ async fn snapshots_are_written_read_and_loaded_beside_the_log() {
 
     let node = start().await.expect("it starts");
     until("the snapshot is loaded", || node.handle().counters().errands == 1).await;
-    assert_eq!(add_one(node.handle()).await, sum + 1);
+    assert_eq!(add_one(node.handle()).await, 21);
     let loaded = node.handle().inspect(|adder| adder.loaded.clone()).await.expect("the node runs");
     assert_eq!(loaded, Some(bytes));
 }

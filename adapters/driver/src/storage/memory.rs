@@ -1,11 +1,9 @@
 //! Storage in memory, for tests: it survives the node, and forgets what was not synced.
 
-use std::time::Duration;
-
 use quorate::{GroupId, SnapshotId};
 
 use super::{Contents, SnapshotWriter, Storage, StorageError};
-use crate::sync::{Arc, Mutex, MutexGuard, lock, thread};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, lock, wait};
 
 /// A disk in memory that outlives the node that writes to it.
 ///
@@ -26,7 +24,14 @@ use crate::sync::{Arc, Mutex, MutexGuard, lock, thread};
 /// # Ok::<(), quorate_driver::StorageError>(())
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct MemoryDisk(Arc<Mutex<State>>);
+pub struct MemoryDisk(Arc<Disk>);
+
+#[derive(Debug, Default)]
+struct Disk {
+    state: Mutex<State>,
+    /// Tells those who are held to look again.
+    let_go: Condvar,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -35,7 +40,9 @@ struct State {
     snapshots: Vec<(SnapshotId, Vec<u8>)>,
     unsynced: Vec<Change>,
     broken: bool,
-    sync_time: Duration,
+    is_held: bool,
+    /// Syncs and snapshots that are held now.
+    waiting: usize,
 }
 
 #[derive(Debug)]
@@ -49,55 +56,107 @@ impl MemoryDisk {
     /// Opens the disk for a new life of the node.
     #[must_use]
     pub fn open(&self) -> impl Storage + use<> {
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.0.state);
         state.life += 1;
         state.unsynced.clear();
-        MemoryStorage { state: Arc::clone(&self.0), life: state.life }
+        self.0.look_again(&state);
+        MemoryStorage { disk: Arc::clone(&self.0), life: state.life }
     }
 
     /// Makes every write and sync fail from now on, or work again.
     pub fn set_broken(&self, broken: bool) {
-        lock(&self.0).broken = broken;
+        let mut state = lock(&self.0.state);
+        state.broken = broken;
+        self.0.look_again(&state);
     }
 
-    /// Makes every sync take this long, and every snapshot that is made here.
-    pub fn set_sync_time(&self, time: Duration) {
-        lock(&self.0).sync_time = time;
+    /// Holds every sync from now on, and every snapshot that is made here, until they are let go: so a test sees what
+    /// a node does meanwhile, however fast the machine is that it runs on. What is held fails when the disk is
+    /// broken or opened anew; a node that stops waits for it.
+    ///
+    /// ```
+    /// use quorate::GroupId;
+    /// use quorate_driver::{MemoryDisk, Storage};
+    ///
+    /// let disk = MemoryDisk::default();
+    /// let mut storage = disk.open();
+    /// disk.set_held(true);
+    /// let node = std::thread::spawn(move || {
+    ///     storage.append(GroupId::default(), b"record")?;
+    ///     storage.sync()
+    /// });
+    /// while disk.held() == 0 {
+    ///     std::thread::yield_now();
+    /// }
+    /// assert!(disk.contents().records.is_empty());
+    /// disk.set_held(false);
+    /// node.join().expect("no panic")?;
+    /// assert_eq!(disk.contents().records, [b"record"]);
+    /// # Ok::<(), quorate_driver::StorageError>(())
+    /// ```
+    pub fn set_held(&self, held: bool) {
+        let mut state = lock(&self.0.state);
+        state.is_held = held;
+        self.0.look_again(&state);
+    }
+
+    /// How many syncs and snapshots are being held.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        lock(&self.0.state).waiting
     }
 
     /// What is durable.
     #[must_use]
     pub fn contents(&self) -> Contents {
-        lock(&self.0).contents()
+        lock(&self.0.state).contents()
+    }
+}
+
+impl Disk {
+    /// Lets those who are held look again whether they are.
+    fn look_again(&self, state: &State) {
+        if state.waiting > 0 {
+            self.let_go.notify_all();
+        }
     }
 }
 
 /// One life of a disk in memory.
 #[derive(Debug)]
 struct MemoryStorage {
-    state: Arc<Mutex<State>>,
+    disk: Arc<Disk>,
     life: u64,
 }
 
 impl MemoryStorage {
     fn state(&self) -> Result<MutexGuard<'_, State>, StorageError> {
-        let state = lock(&self.state);
+        let state = lock(&self.disk.state);
+        self.check(&state)?;
+        Ok(state)
+    }
+
+    fn check(&self, state: &State) -> Result<(), StorageError> {
         if state.broken {
             return Err(StorageError::new("the disk in memory was told to fail"));
         }
         if state.life != self.life {
             return Err(StorageError::new("the disk in memory was opened anew"));
         }
-        Ok(state)
+        Ok(())
     }
 
-    /// Takes as long as a sync.
-    fn wait(&self) -> Result<(), StorageError> {
-        let time = self.state()?.sync_time;
-        if !time.is_zero() {
-            pause(time);
+    /// The state, once nothing is held.
+    fn state_let_go(&self) -> Result<MutexGuard<'_, State>, StorageError> {
+        let mut state = self.state()?;
+        // Bounded by who holds it.
+        while state.is_held {
+            state.waiting += 1;
+            state = wait(&self.disk.let_go, state);
+            state.waiting -= 1;
+            self.check(&state)?;
         }
-        Ok(())
+        Ok(state)
     }
 }
 
@@ -127,8 +186,7 @@ impl Storage for MemoryStorage {
     }
 
     fn sync(&mut self) -> Result<(), StorageError> {
-        self.wait()?;
-        let mut state = self.state()?;
+        let mut state = self.state_let_go()?;
         let changes = std::mem::take(&mut state.unsynced);
         changes.into_iter().try_for_each(|change| state.apply(change))
     }
@@ -147,11 +205,10 @@ impl Storage for MemoryStorage {
 
     fn begin_snapshot(&mut self, of: SnapshotId) -> Result<SnapshotWriter, StorageError> {
         drop(self.state()?);
-        let Self { state, life } = self;
-        let writer = Self { state: Arc::clone(state), life: *life };
+        let Self { disk, life } = self;
+        let writer = Self { disk: Arc::clone(disk), life: *life };
         Ok(Box::new(move |bytes| {
-            writer.wait()?;
-            writer.state()?.apply(Change::Piece { of, offset: 0, bytes: bytes.to_vec() })
+            writer.state_let_go()?.apply(Change::Piece { of, offset: 0, bytes: bytes.to_vec() })
         }))
     }
 }
@@ -195,10 +252,40 @@ impl State {
     }
 }
 
-/// loom knows no time.
-fn pause(time: Duration) {
-    #[cfg(not(loom))]
-    thread::sleep(time);
-    #[cfg(loom)]
-    let _ = (time, thread::yield_now());
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_waits_until_it_is_let_go_or_fails_with_the_disk_or_in_another_life() {
+        type End = (fn(&MemoryDisk), &'static str);
+        let ends: [End; 3] = [
+            (|disk| disk.set_held(false), "done"),
+            (|disk| disk.set_broken(true), "the disk in memory was told to fail"),
+            (|disk| drop(disk.open()), "the disk in memory was opened anew"),
+        ];
+        for (end, expected) in ends {
+            let disk = MemoryDisk::default();
+            let mut storage = disk.open();
+            storage.append(GroupId::default(), b"record").expect("it is whole");
+            let of = SnapshotId::new(quorate::Position::default(), 5);
+            let write = storage.begin_snapshot(of).expect("it is whole");
+            disk.set_held(true);
+            let held =
+                [std::thread::spawn(move || storage.sync()), std::thread::spawn(move || write(b"image"))];
+            while disk.held() < 2 {
+                std::thread::yield_now();
+            }
+            let Contents { records, snapshots } = disk.contents();
+            assert_eq!((records.len(), snapshots.len()), (0, 0));
+            end(&disk);
+            for held in held {
+                let ended = held.join().expect("no panic");
+                assert_eq!(ended.map_or_else(|error| error.to_string(), |()| "done".into()), expected);
+            }
+            let Contents { records, snapshots } = disk.contents();
+            let is_done = usize::from(expected == "done");
+            assert_eq!((disk.held(), records.len(), snapshots.len()), (0, is_done, is_done));
+        }
+    }
 }

@@ -14,6 +14,9 @@ pub const CLUSTER: ClusterId = ClusterId::new(7);
 pub const ONE: NodeId = NodeId::new(1);
 pub const TWO: NodeId = NodeId::new(2);
 
+/// How long anything may take, on a machine that is busy with something else.
+const LONG: Duration = Duration::from_secs(60);
+
 /// A node with these peers; the toy machine waits for all of them.
 pub fn node(id: NodeId, peers: &[NodeId]) -> Builder<Adder> {
     Node::builder(CLUSTER, id, settings(id, peers))
@@ -39,12 +42,12 @@ pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    assert!(tokio::time::timeout(Duration::from_secs(10), waiting).await.is_ok(), "never happened: {what}");
+    assert!(tokio::time::timeout(LONG, waiting).await.is_ok(), "never happened: {what}");
 }
 
 /// What must end soon.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(Duration::from_secs(10), future).await {
+    match tokio::time::timeout(LONG, future).await {
         Ok(value) => value,
         Err(_) => panic!("never ended: {what}"),
     }
