@@ -12,7 +12,7 @@ use super::role::State;
 use super::{Raft, Reason};
 use crate::durable::{Ledger, Mark};
 use crate::space::List;
-use crate::{Command, Instant, NodeId, SnapshotId, Space};
+use crate::{Command, Instant, NodeId, Position, SnapshotId, Space};
 
 /// A snapshot that comes in.
 #[derive(Debug)]
@@ -139,13 +139,15 @@ impl<C: Command, S: Space> Raft<C, S> {
             follower.have = false;
             return;
         }
-        if self.incoming.as_ref().is_none_or(|incoming| incoming.of != of) {
+        // One leader's snapshots reach further each time, so what it sent of one before is late.
+        let newer = |at: Position| at.term == self.term && at.index > of.at.index;
+        if self.incoming.as_ref().is_none_or(|incoming| incoming.of != of && !newer(incoming.of.at)) {
             self.incoming = Some(Incoming::of(of, 0, &self.ledger));
         }
         let Some(incoming) = &mut self.incoming else { return };
-        if incoming.end() != offset || !incoming.saved {
-            // A gap, a double, or the one before is not saved yet: what is here is told, and the rest comes again. What
-            // is about to be here is told when it is: a double would come back for each time it is told before.
+        if incoming.of != of || incoming.end() != offset || !incoming.saved {
+            // Late, a gap, a double, or the one before is not saved yet: what is here is told, and the rest comes again.
+            // What is about to be here is told when it is: a double would come back for each time it is told before.
             follower.have = incoming.is_durable(&self.ledger);
             return;
         }

@@ -27,7 +27,8 @@ impl<S: Space> Config<S> {
     pub fn new(id: NodeId, nodes: &[NodeId]) -> Self {
         Self {
             id,
-            nodes: S::Nodes::of(nodes.iter().copied()),
+            // Not a part of them: who is left out would be a stranger here.
+            nodes: S::Nodes::of(nodes.iter().copied().filter(|_| nodes.len() <= S::PEERS)),
             vote_timeout: Duration::from_millis(500),
             resend: Duration::from_millis(50),
             work_bytes: 64 << 10,
@@ -37,8 +38,10 @@ impl<S: Space> Config<S> {
     pub(super) fn check(&self) -> Result<(), Fault> {
         let is_twice =
             |(at, node): (usize, &NodeId)| self.nodes.iter().skip(at + 1).any(|other| other == node);
-        let why = if self.nodes.is_empty() || S::CALLS == 0 {
-            "no node takes part, or there is room for no transaction"
+        let why = if self.nodes.is_empty() {
+            "no node takes part (or more than fit)"
+        } else if S::CALLS == 0 {
+            "room for no transaction"
         } else if self.nodes.len() > crate::quorum::Slots::MOST {
             "more nodes than a set can name"
         } else if self.nodes.iter().enumerate().any(is_twice) {

@@ -170,6 +170,31 @@ fn a_chunk_is_told_when_it_is_durable_and_in_order() {
 }
 
 #[test]
+fn a_late_chunk_of_an_older_snapshot_does_not_end_the_transfer_of_a_newer_one() {
+    let mut cluster = Cluster::new(3);
+    let bytes = [0; 16];
+    let chunk = |cluster: &mut Cluster, leader, in_term, index, offset| {
+        let of = SnapshotId::new(at(1, index), 48);
+        let chunk = Message::Chunk { term: term(in_term), round: Round::default(), of, offset, bytes: &bytes };
+        say(cluster, leader, 2, chunk);
+        cluster.sync(2);
+        said(cluster, 2, leader)
+            .iter()
+            .filter_map(|flying| match flying.message() {
+                Message::Have { of, offset, .. } => Some((of.at.index.get(), offset)),
+                _ => None,
+            })
+            .next_back()
+    };
+    assert_eq!(chunk(&mut cluster, 1, 1, 10, 0), Some((10, 16)));
+    assert_eq!(chunk(&mut cluster, 1, 1, 20, 0), Some((20, 16)), "a newer one replaces it");
+    assert_eq!(chunk(&mut cluster, 1, 1, 10, 0), Some((20, 16)), "a double of the first");
+    assert_eq!(chunk(&mut cluster, 1, 1, 10, 16), Some((20, 16)), "one that was long on its way");
+    assert_eq!(chunk(&mut cluster, 1, 1, 20, 16), Some((20, 32)), "it goes on");
+    assert_eq!(chunk(&mut cluster, 3, 2, 10, 0), Some((10, 16)), "the next leader has only that one");
+}
+
+#[test]
 fn nonsense_chunks_are_counted_and_leave_no_trace() {
     let mut cluster = Cluster::new(3);
     let of = SnapshotId::new(at(1, 10), 20);

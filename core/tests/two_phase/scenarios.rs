@@ -478,6 +478,17 @@ fn a_coordinator_whose_numbers_are_used_up_is_no_more() {
     assert!(super::cluster::Machine_::restore(config, 1, quorate::Instant::default(), records).is_err());
 }
 
+#[test]
+fn more_nodes_than_there_is_room_for_are_refused() {
+    use quorate::two_phase::{Config, Coordinator, Participant};
+    type Room = quorate::space::Fixed<2, 4>;
+    let (ids, now) = ([1, 2, 3].map(node), quorate::Instant::default());
+    let config = |some: &[quorate::NodeId]| Config::<Room>::new(ids[0], some);
+    assert!(Coordinator::<u32, Room>::new(config(&ids[..2]), 1, now).is_ok());
+    assert!(Coordinator::<u32, Room>::new(config(&ids), 1, now).is_err());
+    assert!(Participant::<u32, Room>::new(config(&ids), 1, now).is_err());
+}
+
 // Operators.
 
 fn in_doubt(cluster: &mut Cluster, number: u64) -> Vec<(TxId, Option<bool>)> {
