@@ -44,6 +44,7 @@ mod command;
 mod conduct;
 mod hosted;
 mod image;
+mod rows;
 mod shard;
 mod span;
 mod task;
@@ -51,7 +52,8 @@ mod transactional;
 
 pub use command::{Answer, Command, Notice, Query, Reply};
 pub use hosted::{Settings, spread};
-pub use shard::{InDoubt, Shard, Stage};
+pub use rows::Stage;
+pub use shard::{InDoubt, Shard};
 pub use transactional::Transactional;
 
 use crate::groups::{self, Groups, InGroup};
@@ -67,6 +69,8 @@ use task::{Name, Step, Task};
 /// A key, as locks know it.
 pub type Key = Box<[u8]>;
 
+/// What may be promised in a group or wait there, by the weight of its work.
+const HELD_BYTES: usize = 64 << 20;
 /// How long a transaction may wait for promises, and its home may decide.
 const LIMIT: Duration = Duration::from_secs(2);
 /// How far a node's idea of a home's time may be behind.

@@ -8,7 +8,8 @@
 //! decision: transaction, groups, due
 //! ```
 
-use super::shard::{Decision, Item, KeyLocks, Part, Row, Shard, Stage};
+use super::rows::{Item, Part, Row, Rows, Stage};
+use super::shard::{Decision, KeyLocks, Shard};
 use super::transactional::Transactional;
 use crate::codec::{self, Full, Malformed, Sink, VERSION};
 use crate::locks::Acquired;
@@ -46,7 +47,7 @@ pub(super) fn take<A: Transactional>(mut bytes: &[u8]) -> Result<Shard<A>, Malfo
         return Err(Malformed::Version(version));
     }
     let (latest, settles) = codec::take(input)?;
-    let mut rows = BTreeMap::new();
+    let mut rows = Rows::default();
     // Each row takes bytes, and decoding ends where they do.
     for _ in 0..codec::take::<u64>(input)? {
         let (tx, row) = take_row::<A>(input)?;
@@ -117,11 +118,9 @@ fn take_row<A: Transactional>(input: &mut &[u8]) -> Result<(TxId, Row<A>), Malfo
 
 /// When to look at what.
 fn due<A: Transactional>(
-    rows: &BTreeMap<TxId, Row<A>>,
+    rows: &Rows<A>,
     decisions: &BTreeMap<TxId, Decision>,
 ) -> BTreeSet<(Timestamp, TxId)> {
-    let rows = rows.iter().map(|(tx, row)| match row {
-        Row::Part(Part { due, .. }) | Row::Line { due, .. } => (*due, *tx),
-    });
+    let rows = rows.iter().map(|(tx, row)| (row.due(), *tx));
     rows.chain(decisions.iter().map(|(tx, decision)| (decision.due, *tx))).collect()
 }

@@ -1,12 +1,13 @@
 //! One group's part of all transactions: what is promised, what waits, and what was decided here.
 
 use super::command::{Answer, Command, Notice, Query, Reply};
+use super::rows::{Item, Part, Row, Rows, Stage};
 use super::transactional::Transactional;
 use super::{Key, LATE, LIMIT, RETRY, RETRY_MOST, SLACK, TURN, image};
 use crate::codec::{Full, Malformed, Sink};
 use crate::locks::{Acquired, Locks, Mode};
 use crate::space::Heap;
-use crate::{Age, Application, GroupId, Moment, NodeId, Timestamp, TxId};
+use crate::{Age, Application, Command as _, GroupId, Moment, NodeId, Timestamp, TxId};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -34,7 +35,7 @@ pub(super) type NoticeOf<A> = Notice<<A as Application>::Notice>;
 pub struct Shard<A: Transactional> {
     pub(super) application: A,
     pub(super) locks: KeyLocks,
-    pub(super) rows: BTreeMap<TxId, Row<A>>,
+    pub(super) rows: Rows<A>,
     /// What was decided here, and has to be remembered.
     pub(super) decisions: BTreeMap<TxId, Decision>,
     /// When to look at what.
@@ -44,15 +45,6 @@ pub struct Shard<A: Transactional> {
     /// Those whose turn it is are seen to then: no two write a key in one entry.
     pub(super) settles: Option<Timestamp>,
     pub(super) news: VecDeque<NoticeOf<A>>,
-}
-
-/// A transaction that holds something here, or waits.
-#[derive(Debug)]
-pub(super) enum Row<A: Transactional> {
-    /// A part.
-    Part(Part<A>),
-    /// Something that waits in line for itself.
-    Line { item: Item<A>, is_turn: bool, due: Timestamp },
 }
 
 /// What was decided here.
@@ -69,39 +61,6 @@ impl Decision {
     const fn is_to_do(&self) -> bool {
         !self.groups.is_empty()
     }
-}
-
-#[derive(Debug)]
-pub(super) struct Part<A: Transactional> {
-    pub(super) age: Age,
-    pub(super) home: GroupId,
-    pub(super) until: Timestamp,
-    pub(super) since: Timestamp,
-    /// When to look whether it is over.
-    pub(super) due: Timestamp,
-    pub(super) work: A::Work,
-    pub(super) stage: Stage<A::Gain, A::Objection>,
-}
-
-/// How far a part is.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Stage<G, O> {
-    /// It waits for its keys.
-    Waiting,
-    /// It is promised.
-    Promised(G),
-    /// It waited, and then could not be done.
-    Objecting(O),
-    /// An operator settled it. What was decided is still to be heard.
-    Forced(bool),
-}
-
-/// What waits in line.
-#[derive(Debug)]
-pub(super) enum Item<A: Transactional> {
-    Command(A::Command),
-    Work(A::Work),
-    Look,
 }
 
 /// What is in doubt in a group.
@@ -126,7 +85,7 @@ impl<A: Transactional> Default for Shard<A> {
         Self {
             application: A::default(),
             locks: KeyLocks::default(),
-            rows: BTreeMap::new(),
+            rows: Rows::default(),
             decisions: BTreeMap::new(),
             due: BTreeSet::new(),
             latest: Age::default(),
@@ -181,6 +140,9 @@ impl<A: Transactional> Shard<A> {
         if is_free && !matches!(item, Item::Look) {
             return self.carry_out(now, tx, &item);
         }
+        if !self.rows.has_room(item.weight()) {
+            return Reply::Full;
+        }
         let Ok(acquired) = self.locks.acquire(tx, age, keys) else { return Reply::Full };
         self.hear(age);
         self.wound();
@@ -220,7 +182,7 @@ impl<A: Transactional> Shard<A> {
 
     /// It is the turn of what waited: it is carried out, and leaves.
     fn take_turn(&mut self, now: Moment, tx: TxId) -> ReplyOf<A> {
-        match self.rows.remove(&tx) {
+        match self.rows.remove(tx) {
             Some(Row::Line { item, is_turn: true, due }) => {
                 self.due.remove(&(due, tx));
                 let reply = self.carry_out(now, tx, &item);
@@ -255,6 +217,9 @@ impl<A: Transactional> Shard<A> {
         }
         if let Some(decision) = self.decisions.get(&tx) {
             return Reply::Decided(Some(decision.is_to_do()));
+        }
+        if !self.rows.has_room(part.work.weight()) {
+            return Reply::Full;
         }
         let keys = collect(|visit| A::keys(&part.work, visit));
         match self.locks.acquire(tx, part.age, keys) {
@@ -337,7 +302,7 @@ impl<A: Transactional> Shard<A> {
     }
 
     fn finish(&mut self, now: Moment, tx: TxId, commit: bool) {
-        let Some(Row::Part(part)) = self.rows.get_mut(&tx) else { return };
+        let Some(Row::Part(part)) = self.rows.get_mut(tx) else { return };
         match part.stage {
             Stage::Promised(_) => self.application.finish(now, tx, &part.work, commit),
             Stage::Forced(forced) if forced != commit => {
@@ -346,7 +311,7 @@ impl<A: Transactional> Shard<A> {
             Stage::Waiting | Stage::Objecting(_) | Stage::Forced(_) => {}
         }
         self.due.remove(&(part.due, tx));
-        self.rows.remove(&tx);
+        self.rows.remove(tx);
         self.let_go(now, tx);
     }
 
@@ -381,7 +346,7 @@ impl<A: Transactional> Shard<A> {
     }
 
     fn force(&mut self, now: Moment, tx: TxId, commit: bool) -> ReplyOf<A> {
-        let Some(Row::Part(part)) = self.rows.get_mut(&tx) else { return Reply::Unknown };
+        let Some(Row::Part(part)) = self.rows.get_mut(tx) else { return Reply::Unknown };
         let Stage::Promised(_) = part.stage else { return Reply::Unknown };
         self.application.finish(now, tx, &part.work, commit);
         part.stage = Stage::Forced(commit);
@@ -411,7 +376,7 @@ impl<A: Transactional> Shard<A> {
     fn settle(&mut self, now: Moment) {
         self.settles = None;
         while let Some(tx) = self.locks.next_granted() {
-            let due = match self.rows.get_mut(&tx) {
+            let due = match self.rows.get_mut(tx) {
                 Some(Row::Line { is_turn, due, .. }) => {
                     *is_turn = true;
                     due
@@ -444,10 +409,8 @@ impl<A: Transactional> Shard<A> {
 
     /// Whether it is a transaction's row or decision that is to be looked at then.
     fn is_due(&self, at: Timestamp, tx: TxId) -> bool {
-        let row = self.rows.get(&tx).map(|row| match row {
-            Row::Part(Part { due, .. }) | Row::Line { due, .. } => *due,
-        });
-        [row, self.decisions.get(&tx).map(|decision| decision.due)].contains(&Some(at))
+        [self.rows.get(&tx).map(Row::due), self.decisions.get(&tx).map(|decision| decision.due)]
+            .contains(&Some(at))
     }
 
     /// Looks at what takes too long. Each is looked at again later, until it is over.
@@ -465,7 +428,7 @@ impl<A: Transactional> Shard<A> {
         // Each once: at the end of time, what is looked at again is due at once.
         for (at, tx) in all {
             let again = now.time.after(RETRY);
-            match self.rows.get_mut(&tx) {
+            match self.rows.get_mut(tx) {
                 Some(Row::Part(part)) if part.due == at => {
                     let waited = now.time.since(part.since);
                     part.due = now.time.after((waited / 4).clamp(RETRY, RETRY_MOST));
@@ -475,7 +438,7 @@ impl<A: Transactional> Shard<A> {
                 }
                 Some(Row::Line { due, .. }) if *due == at => {
                     // Whoever asked for it is gone, or was told long ago that nothing is known.
-                    self.rows.remove(&tx);
+                    self.rows.remove(tx);
                     self.let_go(now, tx);
                 }
                 Some(_) | None => {}

@@ -175,7 +175,8 @@ fn a_late_chunk_of_an_older_snapshot_does_not_end_the_transfer_of_a_newer_one() 
     let bytes = [0; 16];
     let chunk = |cluster: &mut Cluster, leader, in_term, index, offset| {
         let of = SnapshotId::new(at(1, index), 48);
-        let chunk = Message::Chunk { term: term(in_term), round: Round::default(), of, offset, bytes: &bytes };
+        let chunk =
+            Message::Chunk { term: term(in_term), round: Round::default(), of, offset, bytes: &bytes };
         say(cluster, leader, 2, chunk);
         cluster.sync(2);
         said(cluster, 2, leader)

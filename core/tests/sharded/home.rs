@@ -282,6 +282,49 @@ fn what_nobody_has_the_keys_of_is_done_however_much_is_locked() {
 }
 
 #[test]
+fn what_waits_or_is_promised_is_bounded_in_bytes() {
+    let mut shard = Shard::<Keyspace>::default();
+    let mut entries = 0;
+    let mut apply = |command: &Command<keyspace::Command, Part>| {
+        entries += 1;
+        let now = Moment { index: Index::new(entries), time: Timestamp::from_micros(entries) };
+        shard.tick(now);
+        shard.apply(now, command)
+    };
+    // A megabyte each, all but a thousandth.
+    let work = || {
+        let value = vec![0; keyspace::limits::VALUE_BYTES - 512];
+        let items = ["one", "two"].map(|key| (key.into(), value.clone().into()));
+        let steps = vec![Change::SetAll { items: items.into() }.into()];
+        Part { transaction: Transaction { watched: vec![], steps }, all_met: false }
+    };
+    let prepare = |number, work| {
+        let tx = TxId { number, ..TX };
+        Command::Prepare { tx, age: Age::new(number), home: group(0), until: UNTIL, work }
+    };
+    assert!(matches!(apply(&prepare(1, work())), Reply::Gains(_)));
+    for number in 2..=63 {
+        let waits = if number % 2 == 0 { prepare(number, work()) } else { Command::Once(work()) };
+        assert!(matches!(apply(&waits), Reply::Waits { .. }), "{number}");
+    }
+    assert!(matches!(apply(&prepare(64, work())), Reply::Waits { .. }));
+    assert_eq!(apply(&prepare(65, work())), Reply::Full);
+    assert_eq!(apply(&Command::Once(work())), Reply::Full);
+    assert!(matches!(apply(&prepare(1, work())), Reply::Gains(_)), "it has its place already");
+    let give_up = |number| Command::Finish { tx: TxId { number, ..TX }, commit: false };
+    assert_eq!(apply(&give_up(64)), Reply::Finished);
+    assert!(matches!(apply(&prepare(66, work())), Reply::Waits { .. }), "there is room again");
+    // A replica that starts from an image has no more room, and no less.
+    let mut image = Vec::new();
+    shard.snapshot(&mut image).expect("a vector is never full");
+    let mut shard = Shard::<Keyspace>::restore(&image).expect("its own bytes");
+    let now = Moment { index: Index::new(100), time: Timestamp::from_micros(100) };
+    assert_eq!(shard.apply(now, &prepare(67, work())), Reply::Full);
+    assert_eq!(shard.apply(now, &give_up(66)), Reply::Finished);
+    assert!(matches!(shard.apply(now, &prepare(67, work())), Reply::Waits { .. }));
+}
+
+#[test]
 fn what_stays_in_doubt_is_asked_about_less_and_less_but_never_not_at_all() {
     let mut shard = Shard::default();
     at(&mut shard, 1, &prepare());
