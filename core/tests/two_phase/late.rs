@@ -1,8 +1,8 @@
 //! A coordinator by itself, and votes on what it does not know any more.
 
 use quorate::space::Fixed;
-use quorate::two_phase::coordinator::{Coordinator, Request};
-use quorate::two_phase::{Config, Message, Transaction, Vote};
+use quorate::two_phase::coordinator::{Coordinator, Request, Ticket};
+use quorate::two_phase::{Config, Message, Promise, Transaction, Vote};
 use quorate::{Age, Input, Instant, Machine, NodeId, Output, TxId};
 
 const NODES: [NodeId; 2] = [NodeId::new(1), NodeId::new(2)];
@@ -49,6 +49,41 @@ fn who_votes_on_what_is_over_hears_that_nobody_does_it_and_a_stranger_hears_noth
     });
     assert_eq!(told, [(NODES[1], false)]);
     assert_eq!((coordinator.counters().strangers, coordinator.counters().nonsense), (1, 0));
+}
+
+#[test]
+fn who_takes_no_part_hears_nothing_of_what_is_under_way() {
+    let nodes = [1, 2, 3].map(NodeId::new);
+    let settings = Config::new(nodes[0], &nodes);
+    let mut coordinator = Coordinator::<u32, Fixed<3, 4>>::new(settings, 7, NOW).expect("sound settings");
+    let parts = Transaction::of(nodes[..2].iter().map(|node| (*node, 5))).expect("two nodes");
+    let ticket = coordinator.request(NOW, Request::Begin(parts)).expect("there is room");
+    let Ticket::Begun(tx) = ticket else { panic!("{ticket:?}") };
+    let of = Promise::default();
+    for message in [
+        Message::Ask { tx, of },
+        Message::Vote { tx, vote: Vote::Yes(of), latest: Age::default() },
+        Message::Vote { tx, vote: Vote::No, latest: Age::default() },
+        Message::Done { tx, commit: true },
+        Message::Wound { tx },
+    ] {
+        coordinator.handle(NOW, Input::Message { from: nodes[2], message });
+    }
+    let mut told = 0;
+    while let Some(output) = coordinator.poll() {
+        match output {
+            Output::Save(write) => {
+                let receipt = write.split().1.assert_durable();
+                coordinator.handle(NOW, Input::Saved(receipt));
+            }
+            Output::Send { to, message } => {
+                assert!(to != nodes[2] && matches!(message, Message::Prepare { .. }), "{to}: {message:?}");
+                told += 1;
+            }
+            Output::Event(event) => panic!("{event:?}"),
+        }
+    }
+    assert_eq!((told, coordinator.counters().nonsense), (2, 5));
 }
 
 #[test]

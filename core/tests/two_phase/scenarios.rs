@@ -378,10 +378,10 @@ fn only_who_may_take_part_in_its_own_transactions_gets_an_answer_of_a_coordinato
     let tx = cluster.begin(1, &[2, 3]);
     cluster.wire.clear();
     let of = |coordinator, number| TxId { coordinator: node(coordinator), number };
-    // What was not begun, or not with who asks, is done by nobody.
+    // What was not begun is done by nobody. Of what is under way with others who asks hears nothing.
     for (from, about, answers, dropped) in [
         (3, of(1, 9_999), 1, (0, 0)),
-        (4, tx, 1, (1, 0)),
+        (4, tx, 0, (1, 0)),
         (9, tx, 0, (1, 1)),
         (9, of(1, 9_999), 0, (1, 2)),
         (3, of(2, 9_999), 0, (2, 2)),
@@ -654,6 +654,24 @@ fn who_asks_again_and_again_keeps_the_others_from_nothing() {
         is_told |= cluster.wire.drain(..).any(|letter| letter.is(Kind::Decision, 3));
     }
     assert!(is_told);
+}
+
+#[test]
+fn a_participant_keeps_from_nothing_for_who_takes_no_part() {
+    let mut cluster = Cluster::new(4);
+    // It is asked, and has not answered.
+    cluster.at(2).manner = Manner::Waits;
+    let tx = cluster.begin(1, &[2, 3]);
+    cluster.settle_only(|letter| letter.to == node(2));
+    let ask = |from| Letter { from: node(from), to: node(2), bytes: ask_of(tx) };
+    cluster.deliver(&ask(4));
+    cluster.deliver(&ask(9));
+    let counters = cluster.machine(2).participant().counters();
+    assert_eq!((counters.nonsense, counters.strangers), (1, 1));
+    cluster.wire.clear();
+    // To one that does it says no, and for good.
+    cluster.deliver(&ask(3));
+    assert!(cluster.wire.iter().any(|letter| letter.is(Kind::Decision, 3)), "{:?}", cluster.wire);
 }
 
 fn ask_of(tx: TxId) -> Vec<u8> {

@@ -15,18 +15,16 @@ impl<W: Command, S: Space> Coordinator<W, S> {
         Some((at, entry.parts.of(from)?))
     }
 
-    /// About what is not under way with this node. Presumed abort: what is not remembered was never decided, or this yes was
-    /// not asked for.
+    /// About what is not under way with this node. Presumed abort: what is not remembered was never decided. But in one that is
+    /// under way it takes no part, and hears nothing of how it ends.
     #[cold]
     fn on_other(&mut self, from: NodeId, tx: TxId, latest: Age, of: Option<Promise>) {
         let is_ours = tx.coordinator == self.config.id && self.config.nodes.contains(&from);
         if !is_ours || self.live.find(tx).is_some() {
-            self.drop(from);
+            return self.drop(from);
         }
-        if is_ours {
-            self.latest = self.latest.max(latest);
-            of.into_iter().for_each(|of| self.answer(from, Reply { tx, commit: false, of }));
-        }
+        self.latest = self.latest.max(latest);
+        of.into_iter().for_each(|of| self.answer(from, Reply { tx, commit: false, of }));
     }
 
     /// What no correct peer says, or who is none.

@@ -152,7 +152,7 @@ impl<W: Command, S: Space> Coordinator<W, S> {
                 parties: Parties::listed(&entry.parts),
                 work: Batch::of(part.work.as_slice()),
             },
-            Stage::Deciding { .. } => Message::Decision { tx, commit: false, of: Promise::ANY },
+            Stage::Deciding { .. } => unreachable!("a decision is said when it is durable"),
             Stage::Ending { commit, .. } => {
                 Message::Decision { tx, commit, of: if commit { part.promise } else { Promise::ANY } }
             }

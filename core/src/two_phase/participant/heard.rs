@@ -198,7 +198,10 @@ impl<W: Command, S: Space> Participant<W, S> {
         let can_keep = self.can_keep();
         let Some(at) = self.live.find(tx) else { return };
         let Some((_, part)) = self.live.get_mut(at) else { return };
-        if !part.parties.contains(slot) || !part.is_first {
+        if !part.parties.contains(slot) {
+            return self.drop(from);
+        }
+        if !part.is_first {
             return;
         }
         match part.stage {
