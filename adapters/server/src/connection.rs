@@ -1,10 +1,11 @@
 //! One client: requests in, replies out, in order.
 //!
-//! Requests that have arrived together are asked for together, as long as they are all changes of single groups or all
-//! queries: a query may not overtake the change before it, nor a change the query. Of changes in different groups neither
-//! waits for the other; but a transaction over several groups, and what gives a lock back, wait for all that came before,
-//! and what comes after a transaction waits for that. Nothing more is read until all replies are written, so a client that
-//! does not read is not read from either, and what a connection holds is bounded.
+//! Requests that have arrived together are asked for together, as long as they are all changes of single groups, all
+//! queries of single groups, or all looks at several: a query may not overtake the change before it, nor a change the
+//! query, nor a query the look, which takes longer. Of those in different groups neither waits for the other; but a
+//! transaction that changes several groups, and what gives a lock back, wait for all that came before, and what comes after
+//! a transaction waits for that. Nothing more is read until all replies are written, so a client that does not read is not
+//! read from either, and what a connection holds is bounded.
 
 use crate::answer::{self, error};
 use crate::command::lock;
@@ -54,6 +55,8 @@ enum Kind {
     Release(GroupId),
     /// Other queries.
     Query,
+    /// Others that look at several groups.
+    Look,
     /// Nothing.
     Transaction,
     /// Anything.
@@ -65,7 +68,7 @@ const fn kind(call: &Call) -> Kind {
         Call::Command(group, Command::Change(Change::CompareDelete { .. }), _) => Kind::Release(*group),
         Call::Command(..) | Call::Renew(_) => Kind::Command,
         Call::Query(..) | Call::Size => Kind::Query,
-        Call::Transaction(apart) if apart.reads => Kind::Query,
+        Call::Transaction(apart) if apart.reads => Kind::Look,
         Call::Transaction(_) => Kind::Transaction,
         Call::Ready(_) | Call::Node(_) => Kind::Either,
     }
@@ -77,6 +80,7 @@ enum Asked {
     Nothing,
     Commands(Commands),
     Queries,
+    Looks,
     Transaction,
 }
 
@@ -99,8 +103,12 @@ impl Asked {
             }
             (Kind::Release(group), Self::Commands(Commands::Of(same))) if group == same => Some(self),
             (Kind::Query, Self::Nothing | Self::Queries) => Some(Self::Queries),
+            (Kind::Look, Self::Nothing | Self::Looks) => Some(Self::Looks),
             (Kind::Transaction, Self::Nothing) => Some(Self::Transaction),
-            (Kind::Command | Kind::Release(_) | Kind::Query | Kind::Transaction, _) => None,
+            (
+                Kind::Command | Kind::Release(_) | Kind::Query | Kind::Look | Kind::Transaction,
+                _, //
+            ) => None,
         }
     }
 }

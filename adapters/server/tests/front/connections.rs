@@ -298,6 +298,27 @@ async fn a_transaction_over_groups_waits_for_what_came_before_and_what_comes_aft
 }
 
 #[tokio::test]
+async fn what_looks_at_several_groups_and_what_looks_at_one_wait_for_each_other() {
+    // The node looks for its address and announces it.
+    let store = Slow::of(2, 2, Ok(()));
+    let served = serve(Arc::clone(&store), 100).await;
+    let mut client = Client::connect(&served).await;
+    let [a, b] = numbers(2)[..] else { panic!("two groups") };
+    let all = format!("*3\r\n$4\r\nMGET\r\n$2\r\nn{a}\r\n$2\r\nn{b}\r\n");
+    let one = format!("*2\r\n$5\r\nFENCE\r\n$2\r\nn{a}\r\n");
+    client.send_bytes([all.clone(), all.clone(), one.clone(), one, all].concat().as_bytes()).await;
+    let (transaction, mut asked) = ("transaction of 2", vec!["transaction of 2"; 2]);
+    asked_for(&store, &asked).await;
+    for next in [&["fence", "fence"][..], &[transaction]] {
+        store.go.add_permits(1);
+        asked_for(&store, &asked).await;
+        store.go.add_permits(1);
+        asked.extend(next);
+        asked_for(&store, &asked).await;
+    }
+}
+
+#[tokio::test]
 async fn what_is_in_doubt_is_told_and_settled_where_it_is() {
     let store = Slow::new(100, Ok(()));
     let served = serve(Arc::clone(&store), 100).await;
