@@ -4,14 +4,14 @@ use crate::line::{Line, PATIENCE};
 use crate::service::Service;
 use crate::store::{Forced, InDoubt, Settled, Store, Unavailable};
 use crate::waits::{self, Waits};
-use quorate::keyspace::limits::COMMAND_BYTES;
+use quorate::keyspace::limits::{COMMAND_BYTES, ITEM_BYTES};
 use quorate::keyspace::{Answer, Command, Part, Query, Reply};
 use quorate::lock::{self, Name, SessionId, Wait};
 use quorate::raft::{self, Status};
 use quorate::replicated::{self, Replicated, Settings};
-use quorate::sharded::{self, Event, Failure, Outcome, Reason, Request, Sharded};
+use quorate::sharded::{self, Event, Failure, Outcome, Reason, Request, Sharded, Transactional};
 use quorate::space::Heap;
-use quorate::{Application, ClusterId, Either, GroupId, Index, NodeId, TxId};
+use quorate::{Application, ClusterId, Command as _, Either, GroupId, Index, NodeId, TxId};
 use quorate_tokio::{DiskStorage, Handle, Node, RequestError, StartError, StopReason};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -37,6 +37,11 @@ const TRANSACTIONS: usize = 192;
 /// free as well: in a group each transaction has one under way, and perhaps the one that was answered before it another.
 const COMMANDS: usize = UNDER_WAY - UNDER_WAY / 4 - 2 * TRANSACTIONS;
 const QUERIES: usize = WINDOW - WINDOW / 4;
+/// What commands of clients under way in a group may weigh, and what transactions may: together the three quarters that the
+/// machine lets them have where it has least. Of large transactions that begin all at once none would end in the time that
+/// they have, so they wait before.
+const COMMANDS_BYTES: usize = LEAST_WINDOW_BYTES as usize / 8 * 3;
+const TRANSACTIONS_BYTES: usize = COMMANDS_BYTES;
 
 type Space = Heap<PEERS, WINDOW>;
 type Machine = Sharded<Service, Space, SESSIONS, UNDER_WAY>;
@@ -78,7 +83,11 @@ struct Lines {
 
 impl Default for Lines {
     fn default() -> Self {
-        Self { commands: Line::new(COMMANDS), queries: Line::new(QUERIES), waits: Arc::default() }
+        Self {
+            commands: Line::new(COMMANDS, COMMANDS_BYTES),
+            queries: Line::new(QUERIES, QUERIES),
+            waits: Arc::default(),
+        }
     }
 }
 
@@ -110,7 +119,8 @@ impl Replica {
         let told = Arc::clone(&lines);
         let node = Node::builder(among(cluster, groups), id, settings).peers(peers).listener(listener);
         let node = node.observe(move |event| tell(&told, event));
-        Ok(Self { node: node.start(disk).await?, lines, transactions: Line::new(TRANSACTIONS) })
+        let transactions = Line::new(TRANSACTIONS, TRANSACTIONS_BYTES);
+        Ok(Self { node: node.start(disk).await?, lines, transactions })
     }
 
     /// Stops the node: what was taken up becomes durable, and whoever waits is told.
@@ -130,6 +140,22 @@ impl Replica {
     fn lines(&self, group: GroupId) -> &Lines {
         &self.lines[place(group)]
     }
+}
+
+/// How much of the room for what is under way something takes.
+fn weight(request: &Request<Service>) -> usize {
+    match request {
+        Request::Command { command, .. } => command.weight(),
+        Request::Transact { parts } => parts.iter().map(|(_, part)| weight_of_part(part)).sum(),
+        Request::Query { .. } | Request::Force { .. } => 0,
+    }
+}
+
+/// Each key is work twice, in the promise and after the decision.
+fn weight_of_part(part: &Part) -> usize {
+    let mut weight = part.weight();
+    Service::keys(part, &mut |_, _| weight += ITEM_BYTES);
+    weight
 }
 
 fn place(group: GroupId) -> usize {
@@ -207,7 +233,7 @@ impl Replica {
         line: &Line,
         request: Request<Service>,
     ) -> Result<impl Future<Output = Result<Outcome<Service>, Unavailable>> + use<>, Unavailable> {
-        let turn = line.turn().await?;
+        let turn = line.turn(weight(&request)).await?;
         let answer = self.handle().submit(request).await.map_err(unavailable)?;
         Ok(turn.outcome(async { answer.outcome().await.map_err(unavailable) }))
     }

@@ -2,7 +2,8 @@
 
 use crate::support::{Client, cluster};
 use quorate::GroupId;
-use quorate::keyspace::{Change, Command, Split};
+use quorate::keyspace::limits::VALUE_BYTES;
+use quorate::keyspace::{Blob, Change, Command, Split};
 use quorate_server::Store;
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -70,6 +71,27 @@ async fn who_asks_when_much_is_under_way_waits_and_is_not_refused() {
                     }
                 }
             }
+        });
+    }
+    while let Some(ended) = clients.join_next().await {
+        ended.expect("all was carried out");
+    }
+}
+
+#[tokio::test]
+async fn who_asks_for_large_things_waits_and_is_not_refused() {
+    let data = TempDir::new().expect("a directory");
+    let nodes = cluster(1, &data).await;
+    let value = Blob::from("v".repeat(VALUE_BYTES).as_str());
+    let mut clients = JoinSet::new();
+    // More than a group has room for at a time.
+    for client in 0..48 {
+        let (store, key) = (Arc::clone(&nodes[0].0), format!("{client}"));
+        let items = vec![(key.as_str().into(), value.clone())];
+        clients.spawn(async move {
+            let command = Command::Change(Change::SetAll { items });
+            let reply = store.command(GroupId::new(0), command).await;
+            reply.expect("not refused").await.expect("not refused");
         });
     }
     while let Some(ended) = clients.join_next().await {
