@@ -80,7 +80,13 @@ async fn start(
     for ((listener, clients), number) in sockets.into_iter().zip(1..) {
         let (id, peers) = (NodeId::new(number), peers.clone());
         let groups = arguments.groups;
-        let disk = open_disk(&arguments.data.join(format!("node-{number}")), CLUSTER, id, groups)?;
+        let disk = open_disk(
+            &arguments.data.join(format!("node-{number}")),
+            CLUSTER,
+            id,
+            peers.keys().copied(),
+            groups,
+        )?;
         let replica = Replica::start(Plan { cluster: CLUSTER, id, peers, groups, listener, disk }).await?;
         let address = clients.local_addr()?.to_string();
         members.push(Member { id, address, replica: Arc::new(replica) });

@@ -5,6 +5,7 @@ use crate::replica::WINDOW_BYTES;
 use quorate::{ClusterId, NodeId};
 use quorate_disk::{Options, holds_log};
 use quorate_tokio::{DiskStorage, StorageError};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -14,6 +15,8 @@ use std::path::Path;
 const SLACK_BYTES: u64 = 16 << 20;
 /// The file that says how many groups there are. It is there before the log is.
 const GROUPS: &str = "groups";
+/// The file that says which nodes the cluster has.
+const NODES: &str = "nodes";
 
 /// Why a directory cannot be used.
 #[derive(Debug)]
@@ -27,6 +30,13 @@ pub enum DiskError {
     },
     /// It does not say of how many groups it is.
     NoGroups,
+    /// It is of a cluster of other nodes.
+    Nodes {
+        /// Those.
+        kept: String,
+        /// Those that were asked for.
+        asked: String,
+    },
     /// It cannot be read or written.
     Files(io::Error),
     /// It is in use, belongs to another node, or is damaged.
@@ -45,6 +55,11 @@ impl fmt::Display for DiskError {
                 "the data do not say how many groups the cluster has: they are damaged, or of an earlier version, which \
                  alone can use them; nothing was changed; start with other data",
             ),
+            Self::Nodes { kept, asked } => write!(
+                f,
+                "the data are of a cluster of the nodes {kept}, and not of {asked}: which nodes there are is fixed for the \
+                 life of a cluster, or two halves of it would each go on alone; where each of them listens may change"
+            ),
             Self::Files(error) => write!(f, "the data cannot be used: {error}"),
             Self::Storage(error) => error.fmt(f),
         }
@@ -59,15 +74,16 @@ impl From<io::Error> for DiskError {
     }
 }
 
-/// Opens the storage of a node of a cluster of so many groups in a directory, or makes it, with room for the largest
-/// record there can be: the whole window of a group, when it is compacted.
+/// Opens the storage of a node of a cluster of these nodes and so many groups in a directory, or makes it, with room for the
+/// largest record there can be: the whole window of a group, when it is compacted.
 ///
 /// # Errors
-/// It is in use, belongs to another node or a cluster of another number of groups, or is damaged.
+/// It is in use, belongs to another node, or a cluster of other nodes or another number of groups, or is damaged.
 pub fn open_disk(
     directory: &Path,
     cluster: ClusterId,
     node: NodeId,
+    nodes: impl IntoIterator<Item = NodeId>,
     groups: u64,
 ) -> Result<DiskStorage, DiskError> {
     check_groups(directory, groups)?;
@@ -77,7 +93,9 @@ pub fn open_disk(
         segment_bytes: record_bytes + SLACK_BYTES,
         ..Options::default()
     };
-    DiskStorage::open(directory, cluster, node, options).map_err(DiskError::Storage)
+    let storage = DiskStorage::open(directory, cluster, node, options).map_err(DiskError::Storage)?;
+    check_nodes(directory, nodes)?;
+    Ok(storage)
 }
 
 /// Compares the number of groups with the one that is kept; keeps it, if nothing is kept yet.
@@ -94,15 +112,34 @@ fn check_groups(directory: &Path, groups: u64) -> Result<(), DiskError> {
             if holds_log(directory)? {
                 return Err(DiskError::NoGroups);
             }
-            let draft = directory.join("groups.new");
-            let mut written = File::create(&draft)?;
-            writeln!(written, "{groups}")?;
-            written.sync_all()?;
-            fs::rename(&draft, &file)?;
-            Ok(File::open(directory)?.sync_all()?)
+            Ok(keep(directory, GROUPS, &groups.to_string())?)
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Compares the nodes with those that are kept; keeps them, if none are kept yet. A node that takes another list for the
+/// cluster counts other majorities than the rest.
+fn check_nodes(directory: &Path, nodes: impl IntoIterator<Item = NodeId>) -> Result<(), DiskError> {
+    let nodes: BTreeSet<_> = nodes.into_iter().map(NodeId::get).collect();
+    let asked = nodes.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+    match fs::read_to_string(directory.join(NODES)) {
+        Ok(kept) if kept.trim() == asked => Ok(()),
+        Ok(kept) => Err(DiskError::Nodes { kept: kept.trim().escape_default().to_string(), asked }),
+        // Of a first start that ended early, or of an earlier version.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(keep(directory, NODES, &asked)?),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Writes a line to a file that is there whole or not at all.
+fn keep(directory: &Path, name: &str, line: &str) -> io::Result<()> {
+    let draft = directory.join(format!("{name}.new"));
+    let mut written = File::create(&draft)?;
+    writeln!(written, "{line}")?;
+    written.sync_all()?;
+    fs::rename(&draft, directory.join(name))?;
+    File::open(directory)?.sync_all()
 }
 
 #[cfg(test)]
@@ -133,5 +170,24 @@ mod tests {
         fs::remove_file(data.path().join(GROUPS)).expect("it is there");
         fs::write(data.path().join("mark"), "").expect("it is there");
         assert!(matches!(check_groups(data.path(), 4), Err(DiskError::NoGroups)));
+    }
+
+    #[test]
+    fn which_nodes_there_are_is_fixed_by_the_first_start() {
+        let data = TempDir::new().expect("a directory");
+        let check = |nodes: &[u64]| check_nodes(data.path(), nodes.iter().copied().map(NodeId::new));
+        // Half a start is no start.
+        fs::write(data.path().join("nodes.new"), "1, 2").expect("it is there");
+        check(&[3, 1, 2]).expect("new");
+        check(&[1, 2, 3]).expect("the same");
+        for others in [&[3][..], &[1, 2], &[1, 2, 4], &[1, 2, 3, 4]] {
+            let refused = check(others).expect_err("others").to_string();
+            assert!(
+                refused.starts_with("the data are of a cluster of the nodes 1, 2, 3, and not of"),
+                "{refused}"
+            );
+        }
+        fs::write(data.path().join(NODES), "").expect("it is there");
+        assert!(matches!(check(&[1, 2, 3]), Err(DiskError::Nodes { .. })));
     }
 }

@@ -22,7 +22,7 @@ pub(crate) async fn run(arguments: Serve) -> Result<(), Failure> {
     let members = Members::new(id, members(id, peers.keys(), clients.local_addr()?));
 
     let cluster = ClusterId::new(cluster_id);
-    let disk = open_disk(&data, cluster, id, groups)?;
+    let disk = open_disk(&data, cluster, id, peers.keys().copied(), groups)?;
     let plan = Plan { cluster, id, peers, groups, listener, disk };
     let replica = Arc::new(Replica::start(plan).await?);
     let (stop, stopped) = watch::channel(false);

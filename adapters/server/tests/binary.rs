@@ -207,6 +207,8 @@ fn a_development_cluster_shows_its_status_and_stops_when_told() {
     assert!(dev.end(), "it was asked to end");
     let other = failure(&["dev", "--nodes", "1", "--port", port, "--data", data, "--groups", "7"]);
     assert!(other.contains("and not of 7: the number is fixed for the life of a cluster"), "{other}");
+    let more = failure(&["dev", "--nodes", "2", "--port", port, "--data", data]);
+    assert!(more.contains("of the nodes 1, and not of 1, 2: which nodes there are is fixed"), "{more}");
     let foreign = failure(&serve("2", &format!("2={peer}"), "127.0.0.1:0", &directory));
     assert!(foreign.contains("belongs to node 1 of cluster 0"), "{foreign}");
 }

@@ -46,7 +46,7 @@ pub(crate) async fn cluster(nodes: u64, data: &TempDir) -> Vec<(Arc<Replica>, Se
     for (id, _, listener) in listeners {
         let directory = data.path().join(id.to_string());
         let groups = 4;
-        let disk = open_disk(&directory, cluster, id, groups).expect("a new log");
+        let disk = open_disk(&directory, cluster, id, peers.keys().copied(), groups).expect("a new log");
         let plan = Plan { cluster, id, peers: peers.clone(), groups, listener, disk };
         let replica = Arc::new(Replica::start(plan).await.expect("a new node"));
         let served = serve(Arc::clone(&replica), 100).await;
