@@ -3,13 +3,17 @@
 use crate::bank::{Bank, Overdrawn, Pay, Work};
 use crate::cluster::{group, pay};
 use quorate::keyspace::{self, Change, Condition, Expiry, Keyspace, Part, Transaction};
-use quorate::sharded::{Answer, Command, Notice, Query, Reply, Shard};
+use quorate::sharded::{Answer, Command, Notice, Query, Reply, Shard, Transactional};
 use quorate::{Age, Application, Index, Moment, NodeId, Timestamp, TxId};
 
 const TX: TxId = TxId { coordinator: NodeId::new(3), number: 4 };
 const UNTIL: Timestamp = Timestamp::from_micros(90);
 
-fn at(shard: &mut Shard<Bank>, time: u64, command: &Command<Pay, Work>) -> Reply<i64, Vec<i64>, Overdrawn> {
+fn at<A: Transactional<Query: Clone>>(
+    shard: &mut Shard<A>,
+    time: u64,
+    command: &Command<A::Command, A::Work>,
+) -> Reply<A::Reply, A::Gain, A::Objection> {
     let now = Moment { index: Index::new(time), time: Timestamp::from_micros(time) };
     shard.tick(now);
     shard.apply(now, command)
@@ -39,7 +43,7 @@ fn other(amount: i64) -> Command<Pay, Work> {
 
 #[test]
 fn a_home_does_its_part_and_decides_in_one() {
-    let mut shard = Shard::default();
+    let mut shard = Shard::<Bank>::default();
     assert_eq!(at(&mut shard, 90, &commit()), Reply::Gains(vec![101]));
     assert_eq!(shard.application().accounts[&5], 101);
     assert_eq!(at(&mut shard, 91, &Command::Resolve { tx: TX, until: UNTIL }), Reply::Decided(Some(true)));
@@ -52,7 +56,7 @@ fn a_home_does_its_part_and_decides_in_one() {
 
 #[test]
 fn a_home_that_is_asked_too_late_or_cannot_does_nothing() {
-    let mut shard = Shard::default();
+    let mut shard = Shard::<Bank>::default();
     assert_eq!(at(&mut shard, 91, &commit()), Reply::Decided(Some(false)));
     let until = Timestamp::from_micros(100);
     let (age, home, groups) = (Age::new(1), group(0), vec![group(0), group(1)]);
@@ -63,7 +67,7 @@ fn a_home_that_is_asked_too_late_or_cannot_does_nothing() {
 
 #[test]
 fn a_home_whose_keys_are_taken_promises_in_its_turn_before_it_decides() {
-    let mut shard = Shard::default();
+    let mut shard = Shard::<Bank>::default();
     assert_eq!(at(&mut shard, 1, &other(-1)), Reply::Gains(vec![99]));
     assert!(matches!(at(&mut shard, 2, &commit()), Reply::Waits { .. }));
     assert_eq!(at(&mut shard, 3, &decide()), Reply::Decided(None));
@@ -78,7 +82,7 @@ fn a_home_whose_keys_are_taken_promises_in_its_turn_before_it_decides() {
 fn a_home_that_is_asked_in_time_decides_that_nothing_is_done() {
     let resolve = Command::Resolve { tx: TX, until: UNTIL };
     for is_promised in [true, false] {
-        let mut shard = Shard::default();
+        let mut shard = Shard::<Bank>::default();
         if is_promised {
             assert_eq!(at(&mut shard, 1, &prepare()), Reply::Gains(vec![101]));
         }
@@ -100,7 +104,7 @@ fn a_home_that_is_asked_in_time_decides_that_nothing_is_done() {
 
 #[test]
 fn a_home_presumes_that_nothing_is_done_when_its_time_is_over() {
-    let mut shard = Shard::default();
+    let mut shard = Shard::<Bank>::default();
     assert_eq!(at(&mut shard, 91, &Command::Resolve { tx: TX, until: UNTIL }), Reply::Decided(Some(false)));
     assert!(shard.is_idle());
     // Whoever comes with a promise now is told the same.
@@ -110,7 +114,7 @@ fn a_home_presumes_that_nothing_is_done_when_its_time_is_over() {
 
 #[test]
 fn a_home_decides_only_so_much_to_come_to_nothing() {
-    let mut shard = Shard::default();
+    let mut shard = Shard::<Bank>::default();
     let resolve = |number| Command::Resolve { tx: TxId { number, ..TX }, until: UNTIL };
     for number in 0..4096 {
         assert_eq!(at(&mut shard, 1, &resolve(number)), Reply::Decided(Some(false)));
@@ -121,7 +125,7 @@ fn a_home_decides_only_so_much_to_come_to_nothing() {
 
 #[test]
 fn what_gets_its_turn_is_looked_at_from_then_on() {
-    let mut shard = Shard::default();
+    let mut shard = Shard::<Bank>::default();
     let second = |micros: u64| Timestamp::from_micros(1_000_000 + micros);
     at(&mut shard, 1, &other(-1));
     assert!(matches!(at(&mut shard, 2, &prepare()), Reply::Waits { .. }));
@@ -141,7 +145,7 @@ fn what_gets_its_turn_is_looked_at_from_then_on() {
 
 #[test]
 fn a_home_decides_only_what_it_has_promised() {
-    let mut shard = Shard::default();
+    let mut shard = Shard::<Bank>::default();
     assert_eq!(at(&mut shard, 1, &decide()), Reply::Decided(None));
     at(&mut shard, 2, &Command::Once(Work::Look(vec![5])));
     // One that waits for its keys has promised nothing.
@@ -155,7 +159,7 @@ fn a_home_decides_only_what_it_has_promised() {
 
 #[test]
 fn a_home_that_decided_says_so_until_it_is_told_to_forget() {
-    let mut shard = Shard::default();
+    let mut shard = Shard::<Bank>::default();
     at(&mut shard, 1, &prepare());
     let resolve = Command::Resolve { tx: TX, until: UNTIL };
     for time in [2, 3] {
@@ -190,7 +194,7 @@ fn at_the_end_of_time_a_copy_of_a_home_that_was_asked_tells_what_the_home_tells(
 
 #[test]
 fn a_home_promises_nothing_anew_for_what_it_decided() {
-    let mut shard = Shard::default();
+    let mut shard = Shard::<Bank>::default();
     at(&mut shard, 1, &prepare());
     at(&mut shard, 2, &decide());
     assert_eq!(at(&mut shard, 3, &prepare()), Reply::Decided(Some(true)));
@@ -215,7 +219,7 @@ fn a_copy_of_a_home_that_was_asked_goes_on_as_the_home_does() {
 
 #[test]
 fn what_waits_is_not_carried_out_before_its_turn() {
-    let mut shard = Shard::default();
+    let mut shard = Shard::<Bank>::default();
     at(&mut shard, 1, &prepare());
     let reply = at(&mut shard, 2, &Command::Plain(Pay { account: 5, amount: 7 }));
     let Reply::Waits { tx, .. } = reply else { panic!("{reply:?}") };
@@ -227,7 +231,7 @@ fn what_waits_is_not_carried_out_before_its_turn() {
 
 #[test]
 fn what_comes_later_does_not_overtake_what_waits() {
-    let mut shard = Shard::default();
+    let mut shard = Shard::<Bank>::default();
     let look = Command::Once(Work::Look(vec![5]));
     let work = Work::Look(vec![5]);
     at(&mut shard, 1, &Command::Prepare { tx: TX, age: Age::new(1), home: group(0), until: UNTIL, work });
@@ -238,7 +242,7 @@ fn what_comes_later_does_not_overtake_what_waits() {
 
 #[test]
 fn whose_turn_is_not_taken_loses_it() {
-    let mut shard = Shard::default();
+    let mut shard = Shard::<Bank>::default();
     let Reply::Waits { tx: gone, .. } = at(&mut shard, 1, &Command::Look(vec![Box::from([5])])) else {
         panic!("a query takes its place")
     };
@@ -255,11 +259,9 @@ fn whose_turn_is_not_taken_loses_it() {
 fn what_nobody_has_the_keys_of_is_done_however_much_is_locked() {
     let mut shard = Shard::<Keyspace>::default();
     let mut entries = 0;
-    let mut apply = |command: &Command<keyspace::Command, Part>| {
+    let mut apply = |command: &Command<_, _>| {
         entries += 1;
-        let now = Moment { index: Index::new(entries), time: Timestamp::from_micros(entries) };
-        shard.tick(now);
-        shard.apply(now, command)
+        at(&mut shard, entries, command)
     };
     // As many keys as there may be, and one more.
     for number in 0..4_u64 {
@@ -285,11 +287,9 @@ fn what_nobody_has_the_keys_of_is_done_however_much_is_locked() {
 fn what_waits_or_is_promised_is_bounded_in_bytes() {
     let mut shard = Shard::<Keyspace>::default();
     let mut entries = 0;
-    let mut apply = |command: &Command<keyspace::Command, Part>| {
+    let mut apply = |command: &Command<_, _>| {
         entries += 1;
-        let now = Moment { index: Index::new(entries), time: Timestamp::from_micros(entries) };
-        shard.tick(now);
-        shard.apply(now, command)
+        at(&mut shard, entries, command)
     };
     // A megabyte each, all but a thousandth.
     let work = || {
@@ -318,15 +318,14 @@ fn what_waits_or_is_promised_is_bounded_in_bytes() {
     let mut image = Vec::new();
     shard.snapshot(&mut image).expect("a vector is never full");
     let mut shard = Shard::<Keyspace>::restore(&image).expect("its own bytes");
-    let now = Moment { index: Index::new(100), time: Timestamp::from_micros(100) };
-    assert_eq!(shard.apply(now, &prepare(67, work())), Reply::Full);
-    assert_eq!(shard.apply(now, &give_up(66)), Reply::Finished);
-    assert!(matches!(shard.apply(now, &prepare(67, work())), Reply::Waits { .. }));
+    assert_eq!(at(&mut shard, 80, &prepare(67, work())), Reply::Full);
+    assert_eq!(at(&mut shard, 81, &give_up(66)), Reply::Finished);
+    assert!(matches!(at(&mut shard, 82, &prepare(67, work())), Reply::Waits { .. }));
 }
 
 #[test]
 fn what_stays_in_doubt_is_asked_about_less_and_less_but_never_not_at_all() {
-    let mut shard = Shard::default();
+    let mut shard = Shard::<Bank>::default();
     at(&mut shard, 1, &prepare());
     let mut asked = Vec::new();
     while let Some(due) = shard.deadline().filter(|due| *due < Timestamp::from_micros(60_000_000)) {
@@ -343,7 +342,7 @@ fn what_stays_in_doubt_is_asked_about_less_and_less_but_never_not_at_all() {
 
 #[test]
 fn what_was_given_up_when_its_part_was_due_is_forgotten_as_well() {
-    let mut shard = Shard::default();
+    let mut shard = Shard::<Bank>::default();
     let until = Timestamp::from_micros(1_000_000);
     let prepare = Command::Prepare { tx: TX, age: Age::new(1), home: group(0), until, work: pay(5, 1) };
     // It is due a second later, and the decision as soon as nobody can decide otherwise.
