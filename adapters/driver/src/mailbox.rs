@@ -250,10 +250,10 @@ mod tests {
             }
             until_they_wait(2);
             receiver.take(&mut Vec::new(), 1);
-            assert_eq!(ended.recv_timeout(Duration::from_secs(10)), Ok(Ok(())), "there was room for one");
+            assert_eq!(ended.recv_timeout(Duration::from_secs(60)), Ok(Ok(())), "there was room for one");
             until_they_wait(1);
             receiver.close();
-            let given_back = ended.recv_timeout(Duration::from_secs(10));
+            let given_back = ended.recv_timeout(Duration::from_secs(60));
             assert!(matches!(given_back, Ok(Err(1 | 2))), "{given_back:?}");
         });
     }
@@ -290,10 +290,10 @@ mod tests {
         });
         let mut taken = Vec::new();
         while !receiver.is_finished() {
-            bell.wait(Some(start + Duration::from_secs(10)));
+            bell.wait(Some(start + Duration::from_secs(60)));
             receiver.take(&mut taken, 4);
         }
-        assert!(start.elapsed().as_secs() < 5, "nobody rang");
+        assert!(start.elapsed().as_secs() < 50, "nobody rang");
         ending.join().expect("no panic");
         assert_eq!(taken, [1]);
     }

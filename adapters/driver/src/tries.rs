@@ -103,16 +103,18 @@ mod tests {
 
     #[test]
     fn only_a_connection_that_lasted_starts_the_pauses_over() {
-        let (shortest_pause, longest_pause) = (Duration::from_millis(1), Duration::from_millis(64));
-        let mut tries = Tries::new(&Limits { shortest_pause, longest_pause, ..Limits::default() }, 1);
-        for _ in 0..10 {
+        let shortest_pause = Duration::from_millis(1);
+        let tries = |longest_pause| {
+            let mut tries = Tries::new(&Limits { shortest_pause, longest_pause, ..Limits::default() }, 1);
+            // Until they are the longest.
+            (0..30).for_each(|_| _ = tries.pause());
             tries.succeed();
-            tries.pause();
-        }
-        tries.succeed();
-        assert!(tries.pause() >= longest_pause / 2, "it did not last");
-        tries.succeed();
-        std::thread::sleep(2 * longest_pause);
-        assert!(tries.pause() <= shortest_pause, "it lasted");
+            tries
+        };
+        let day = Duration::from_secs(86_400);
+        assert!(tries(day).pause() >= day / 2, "it did not last");
+        let mut lasting = tries(2 * shortest_pause);
+        std::thread::sleep(4 * shortest_pause);
+        assert!(lasting.pause() <= shortest_pause, "it lasted");
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::adder::{Adder, Busy, Event, Outcome, Request, Settings};
-use common::{CLUSTER, ONE, TWO, add_one, alone, ends, node, settings, soon, total, until};
+use common::{CLUSTER, LONG, ONE, TWO, add_one, alone, ends, node, patient, settings, soon, total, until};
 use quorate::{NodeId, codec};
 use quorate_threads::{
     Answer, Handle, Hub, Limits, MemoryDisk, Node, RequestError, StartError, StopReason, Storage,
@@ -441,7 +441,7 @@ fn an_idle_node_sleeps_and_a_stopped_one_leaves_no_thread_behind() {
     let address = listener.local_addr().expect("it is bound");
     let peers = [(TWO, silent.local_addr().expect("it is bound").to_string())];
     // Nobody is sent away before the end.
-    let limits = Limits { handshake_time: Duration::from_secs(600), ..Limits::default() };
+    let limits = Limits { handshake_time: 10 * LONG, ..Limits::default() };
     let builder = node(NodeId::new(9), &[]).peers(peers).listener(listener).limits(limits);
     let node = builder.start(MemoryDisk::default().open()).expect("it starts");
     assert_eq!(add_one(node.handle()), 1);
@@ -468,7 +468,7 @@ fn a_peer_that_dials_again_and_again_while_the_machine_is_busy_leaves_no_thread_
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let (address, id) = (listener.local_addr().expect("it is bound"), NodeId::new(8));
     let builder = node(id, &[]).peers([(TWO, "127.0.0.1:1".to_string())]).listener(listener);
-    let builder = builder.limits(Limits { incoming_pieces: 1, ..Limits::default() });
+    let builder = builder.limits(Limits { incoming_pieces: 1, ..patient() });
     let node = builder.start(MemoryDisk::default().open()).expect("it starts");
     let (go_on, look) = keep_busy(node.handle());
     let mut streams = Vec::new();

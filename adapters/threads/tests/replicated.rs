@@ -42,15 +42,18 @@ fn count<const W: usize, const C: usize>(handle: &Handle<Small<W, C>>) -> i64 {
     }
 }
 
-fn read(handle: &Handle<Store>) -> Answer {
+/// What was counted, which is no less than what anybody was told before.
+fn read(handle: &Handle<Store>) -> i64 {
     match ask(handle, || Request::Query(Query::Get { key: "counter".into() })) {
-        Outcome::Answered(answer) => answer,
+        Outcome::Answered(Answer::Value(Some(value))) => {
+            std::str::from_utf8(&value).expect("a number").parse().expect("a number")
+        }
         other => panic!("no answer: {other:?}"),
     }
 }
 
 fn leader(cluster: &Cluster<Store>) -> NodeId {
-    for _ in 0..2000 {
+    for _ in 0..10_000 {
         for handle in cluster.handles() {
             let status = handle.inspect(Replicated::status).expect("the node runs");
             if status.role == Role::Leader {
@@ -66,10 +69,14 @@ fn leader(cluster: &Cluster<Store>) -> NodeId {
 fn every_node_takes_commands_and_answers_queries() {
     for net in nets() {
         let cluster = Cluster::<Store>::start(net, 3, Settings::new);
-        for (sum, handle) in (1..).zip(cluster.handles()) {
-            assert_eq!(count(handle), sum);
+        let mut least = 0;
+        for handle in cluster.handles() {
+            let sum = count(handle);
+            assert!(sum > least, "{sum} after {least}");
             for handle in cluster.handles() {
-                assert_eq!(read(handle), Answer::Value(Some(sum.to_string().as_str().into())));
+                let seen = read(handle);
+                assert!(seen >= sum, "{seen} after {sum}");
+                least = seen.max(least);
             }
         }
     }
@@ -91,8 +98,8 @@ fn a_killed_leader_loses_nothing_and_is_soon_followed() {
             cluster.start_again(old);
         }
         for handle in cluster.handles() {
-            let Answer::Value(Some(sum)) = read(handle) else { panic!("no value") };
-            assert_eq!(sum, least.to_string().as_str().into());
+            let seen = read(handle);
+            assert!(seen >= least, "{seen} after {least}");
         }
     }
 }
@@ -108,7 +115,7 @@ fn a_leader_that_is_cut_off_is_replaced_and_catches_up() {
         let after = count(cluster.handle(others[0]));
         assert!(after > before);
         others.iter().for_each(|other| cluster.set_cut(old, *other, false));
-        assert_eq!(read(cluster.handle(old)), Answer::Value(Some(after.to_string().as_str().into())));
+        assert!(read(cluster.handle(old)) >= after);
     }
 }
 

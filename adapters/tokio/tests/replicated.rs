@@ -34,18 +34,20 @@ async fn count<const WINDOW: usize, const CHUNK: usize>(
     soon("addition", adding).await
 }
 
-async fn read(handle: &Handle<Store>) -> Answer {
+/// What was counted, which is no less than what anybody was told before.
+async fn read(handle: &Handle<Store>) -> i64 {
     let asking = async {
         loop {
             let query = Query::Get { key: "counter".into() };
             match handle.request(Request::Query(query)).await.expect("the node runs") {
-                Outcome::Answered(answer) => break answer,
+                Outcome::Answered(Answer::Value(Some(value))) => break value,
                 Outcome::Failed(_) => {}
                 other => panic!("no answer: {other:?}"),
             }
         }
     };
-    soon("query", asking).await
+    let value = soon("query", asking).await;
+    std::str::from_utf8(&value).expect("a number").parse().expect("a number")
 }
 
 async fn leader(cluster: &TestCluster<Store>) -> NodeId {
@@ -66,10 +68,14 @@ async fn leader(cluster: &TestCluster<Store>) -> NodeId {
 #[tokio::test]
 async fn every_node_takes_commands_and_answers_queries() {
     let cluster = TestCluster::<Store>::start(3, Settings::new).await.expect("it starts");
-    for (sum, handle) in (1..).zip(cluster.handles()) {
-        assert_eq!(count(handle).await, sum);
+    let mut least = 0;
+    for handle in cluster.handles() {
+        let sum = count(handle).await;
+        assert!(sum > least, "{sum} after {least}");
         for handle in cluster.handles() {
-            assert_eq!(read(handle).await, Answer::Value(Some(sum.to_string().as_str().into())));
+            let seen = read(handle).await;
+            assert!(seen >= sum, "{seen} after {sum}");
+            least = seen.max(least);
         }
     }
 }
@@ -89,8 +95,8 @@ async fn a_killed_leader_loses_nothing_and_is_soon_followed() {
         cluster.start_again(old).await.expect("it starts");
     }
     for handle in cluster.handles() {
-        let Answer::Value(Some(sum)) = read(handle).await else { panic!("no value") };
-        assert_eq!(sum, least.to_string().as_str().into());
+        let seen = read(handle).await;
+        assert!(seen >= least, "{seen} after {least}");
     }
 }
 
@@ -104,7 +110,7 @@ async fn a_leader_that_is_cut_off_is_replaced_and_catches_up() {
     let after = count(cluster.handle(other)).await;
     assert!(after > before);
     cluster.heal_all();
-    assert_eq!(read(cluster.handle(old)).await, Answer::Value(Some(after.to_string().as_str().into())));
+    assert!(read(cluster.handle(old)).await >= after);
 }
 
 #[tokio::test]

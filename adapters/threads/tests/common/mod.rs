@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use adder::{Adder, Request, Settings};
 use quorate::{ClusterId, NodeId};
-use quorate_threads::{Answer, Builder, Driven, Handle, Hub, MemoryDisk, Node};
+use quorate_threads::{Answer, Builder, Driven, Handle, Hub, Limits, MemoryDisk, Node};
 
 pub const CLUSTER: ClusterId = ClusterId::new(7);
 pub const ONE: NodeId = NodeId::new(1);
@@ -17,11 +17,17 @@ pub const TWO: NodeId = NodeId::new(2);
 pub const THREE: NodeId = NodeId::new(3);
 
 /// How long anything may take, on a machine that is busy with something else.
-const LONG: Duration = Duration::from_secs(60);
+pub const LONG: Duration = Duration::from_secs(60);
 
 /// A node with these peers; the toy machine waits for all of them.
 pub fn node(id: NodeId, peers: &[NodeId]) -> Builder<Adder> {
-    Node::builder(CLUSTER, id, settings(id, peers))
+    Node::builder(CLUSTER, id, settings(id, peers)).limits(patient())
+}
+
+/// The usual limits, but that nobody is sent away for being slow to shake hands, as on a machine that is busy with
+/// something else.
+pub fn patient() -> Limits {
+    Limits { handshake_time: LONG, ..Limits::default() }
 }
 
 /// A node without peers, on a disk in memory.
@@ -120,8 +126,7 @@ impl<M: Driven> Cluster<M> {
         self.kill(id);
         let book: Vec<_> = self.ids.iter().copied().zip(self.members.iter().map(Member::address)).collect();
         let (net, ids) = (self.net.clone(), self.ids.clone());
-        let limits =
-            quorate_threads::Limits { longest_pause: Duration::from_millis(200), ..Default::default() };
+        let limits = Limits { longest_pause: Duration::from_millis(200), ..Limits::default() };
         let member = self.member(id);
         let builder = Node::builder(CLUSTER, id, member.settings.clone()).limits(limits);
         let builder = match net {

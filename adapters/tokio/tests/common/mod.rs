@@ -8,18 +8,24 @@ use std::time::Duration;
 
 use adder::{Adder, Request, Settings};
 use quorate::{ClusterId, NodeId};
-use quorate_tokio::{Builder, Handle, Node};
+use quorate_tokio::{Builder, Handle, Limits, Node};
 
 pub const CLUSTER: ClusterId = ClusterId::new(7);
 pub const ONE: NodeId = NodeId::new(1);
 pub const TWO: NodeId = NodeId::new(2);
 
 /// How long anything may take, on a machine that is busy with something else.
-const LONG: Duration = Duration::from_secs(60);
+pub const LONG: Duration = Duration::from_secs(60);
+
+/// The usual limits, but that nobody is sent away for being slow to shake hands, as on a machine that is busy with
+/// something else.
+pub fn patient() -> Limits {
+    Limits { handshake_time: LONG, ..Limits::default() }
+}
 
 /// A node with these peers; the toy machine waits for all of them.
 pub fn node(id: NodeId, peers: &[NodeId]) -> Builder<Adder> {
-    Node::builder(CLUSTER, id, settings(id, peers))
+    Node::builder(CLUSTER, id, settings(id, peers)).limits(patient())
 }
 
 pub fn settings(id: NodeId, peers: &[NodeId]) -> Settings {
