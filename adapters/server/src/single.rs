@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub struct Single {
     state: Mutex<State>,
-    started: Instant,
+    /// None while time stands still.
+    started: Option<Instant>,
     waits: Vec<Arc<Waits>>,
 }
 
@@ -50,7 +51,14 @@ impl Single {
         let all = (0..groups).map(|_| Group::default()).collect();
         let state = State { groups: all, transactions: 0, ahead: Duration::ZERO };
         let waits = (0..groups).map(|_| Arc::default()).collect();
-        Self { state: Mutex::new(state), started: Instant::now(), waits }
+        Self { state: Mutex::new(state), started: Some(Instant::now()), waits }
+    }
+
+    /// Has time stand still but for what is [passed](Self::pass): so nothing is due before it should be, however long
+    /// a test takes.
+    #[must_use]
+    pub fn still(self) -> Self {
+        Self { started: None, ..self }
     }
 
     /// Puts the clock forward: what is due by then is over.
@@ -68,8 +76,9 @@ impl Single {
     }
 
     fn within<T>(&self, state: &mut State, group: GroupId, act: impl FnOnce(&mut Service, Moment) -> T) -> T {
-        let (time, waits) = (self.started.elapsed() + state.ahead, self.waits(group));
-        let time = Timestamp::default().after(time);
+        let (passed, waits) =
+            (self.started.map_or(Duration::ZERO, |started| started.elapsed()), self.waits(group));
+        let time = Timestamp::default().after(passed + state.ahead);
         let Group { service, index } = &mut state.groups[number(group)];
         // As in a log, what happens has a place of its own.
         *index = index.next();

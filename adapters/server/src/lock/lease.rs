@@ -136,7 +136,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_lease_counts_from_the_sending_of_what_was_acknowledged_last() {
-        let (ttl, slow) = (Duration::from_secs(3), Duration::from_millis(400));
+        let (ttl, slow) = (Duration::from_secs(6), Duration::from_millis(400));
         let (listener, nodes) = node().await;
         let answers = [(Duration::ZERO, ":7\r\n"), (slow, "+OK\r\n")];
         let holding = async {
@@ -144,12 +144,14 @@ mod tests {
             assert_eq!(lease.session(), 7);
             let lost = lease.keep().await;
             assert!(matches!(lost, Lost::Unconfirmed(..)), "{lost}");
-            Instant::now()
+            (lease.renewed, Instant::now())
         };
-        let (heard, lost) = tokio::join!(answer(listener, &answers), holding);
-        let renewed = heard[1];
-        assert!(lost - renewed < ttl + slow / 2, "held for {:?} after it was renewed", lost - renewed);
-        assert!(lost - renewed > ttl - ttl / 10, "given up {:?} after it was renewed", lost - renewed);
+        let (heard, (renewed, lost)) = tokio::join!(answer(listener, &answers), holding);
+        assert!(heard[0] < renewed, "it was not renewed");
+        assert!(renewed <= heard[1], "it counts from {:?} after that was heard", renewed - heard[1]);
+        assert!(lost - renewed >= ttl - ttl / DRIFT, "given up {:?} after it was renewed", lost - renewed);
+        // Who waits for the end is woken a little later, or a lot where the machine is busy with something else.
+        assert!(lost - renewed < 2 * ttl, "held for {:?} after it was renewed", lost - renewed);
     }
 
     #[tokio::test]
@@ -157,7 +159,7 @@ mod tests {
         let (listener, nodes) = node().await;
         let answers = [(Duration::ZERO, ":7\r\n"), (Duration::ZERO, "-NOSESSION ended\r\n")];
         let holding = async {
-            let ttl = Duration::from_millis(600);
+            let ttl = Duration::from_secs(6);
             let mut lease = Lease::open(&nodes, ttl, ttl).await.expect("it answers");
             lease.keep().await
         };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 async fn single() -> (Served, Arc<Single>, Client) {
-    let store = Arc::new(Single::of(4));
+    let store = Arc::new(Single::of(4).still());
     let served = serve(Arc::clone(&store), 100).await;
     let client = Client::connect(&served).await;
     (served, store, client)

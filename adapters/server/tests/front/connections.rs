@@ -238,7 +238,7 @@ fn numbers(groups: u64) -> Vec<u64> {
 
 /// Waits until the store is asked for as many things as these, which it is in this order.
 async fn asked_for(store: &Slow, all: &[&str]) {
-    for _ in 0..5_000 {
+    for _ in 0..60_000 {
         if store.asked().len() >= all.len() {
             break;
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 const GROUPS: u64 = 4;
 
 async fn four() -> (Served, Arc<Single>, Client) {
-    let store = Arc::new(Single::of(GROUPS));
+    let store = Arc::new(Single::of(GROUPS).still());
     let served = serve(Arc::clone(&store), 100).await;
     let client = Client::connect(&served).await;
     (served, store, client)
@@ -187,7 +187,7 @@ async fn open(served: &Served, number: u64, millis: u64) -> (Client, String) {
 
 #[tokio::test]
 async fn a_session_holds_locks_of_all_groups_through_any_node_and_loses_them_together() {
-    let store = Arc::new(Single::of(GROUPS));
+    let store = Arc::new(Single::of(GROUPS).still());
     // Two nodes: what one knows of the session the other has to look up.
     let (one, two) = (serve(Arc::clone(&store), 100).await, serve(Arc::clone(&store), 100).await);
     let (mut ann, session) = open(&one, 7, 10_000).await;
@@ -246,7 +246,7 @@ async fn a_session_that_is_opened_again_lasts_as_long_as_it_was_told_last_in_all
 
 #[tokio::test]
 async fn a_session_that_is_closed_leaves_nothing_in_any_group() {
-    let store = Arc::new(Single::of(GROUPS));
+    let store = Arc::new(Single::of(GROUPS).still());
     let (one, two) = (serve(Arc::clone(&store), 100).await, serve(Arc::clone(&store), 100).await);
     let (mut ann, session) = open(&one, 7, 1_000_000).await;
     let (mut bob, other) = open(&two, 8, 1_000_000).await;
@@ -265,7 +265,7 @@ async fn a_session_that_is_closed_leaves_nothing_in_any_group() {
 #[tokio::test]
 async fn a_session_that_ended_in_one_group_has_ended() {
     for ended in 0..GROUPS {
-        let store = Arc::new(Single::of(GROUPS));
+        let store = Arc::new(Single::of(GROUPS).still());
         let served = serve(Arc::clone(&store), 100).await;
         let (mut ann, session) = open(&served, 7, 1_000_000).await;
         let (mut bob, other) = open(&served, 8, 1_000_000).await;
@@ -372,7 +372,7 @@ async fn a_lock_lasts_as_long_as_a_renewal_that_was_sent_while_its_branch_was_op
 
 /// What is told while a branch is opened counts for the lock, for so many seconds.
 async fn lasts_as_told_meanwhile(told: &str, reply: &str, seconds: u64) {
-    let store = Arc::new(Single::of(GROUPS));
+    let store = Arc::new(Single::of(GROUPS).still());
     let two = serve(Arc::clone(&store), 100).await;
     let (mut bob, other) = open(&two, 8, 1_000_000).await;
     for name in names("x") {

@@ -14,6 +14,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+/// How long anything may take, on a machine that is busy with something else.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A front end that serves until it is dropped or stopped.
 pub(crate) struct Served {
     pub(crate) address: SocketAddr,
@@ -52,7 +55,17 @@ pub(crate) async fn cluster(nodes: u64, data: &TempDir) -> Vec<(Arc<Replica>, Se
         let served = serve(Arc::clone(&replica), 100).await;
         running.push((replica, served));
     }
+    let leading = running.iter().map(|(replica, _)| until_led(replica));
+    tokio::time::timeout(PATIENCE, futures_util::future::join_all(leading)).await.expect("leaders in time");
     running
+}
+
+/// Waits until a node knows who leads each group: a request that waits for that as well may wait for too long.
+async fn until_led(replica: &Replica) {
+    while replica.status().await.is_ok_and(|groups| groups.iter().any(|(_, status)| status.leader.is_none()))
+    {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// One connection.
@@ -122,7 +135,7 @@ impl Client {
 
     async fn read(&mut self) -> bool {
         let read = self.socket.read_buf(&mut self.buffer);
-        let read = tokio::time::timeout(Duration::from_secs(10), read).await.expect("a reply in time");
+        let read = tokio::time::timeout(PATIENCE, read).await.expect("a reply in time");
         read.unwrap_or(0) > 0
     }
 }
