@@ -42,3 +42,21 @@ def until(what, look, seconds):
             return found
         time.sleep(0.02)
     raise AssertionError(f"not within {seconds} s: {what}")
+
+
+def eventually(what, act, seconds):
+    """Tries again what is seen at different moments, as long as it changes between them."""
+
+    def tried():
+        try:
+            act()
+        except AssertionError as error:
+            reasons.append(error)
+            return False
+        return True
+
+    reasons = []
+    try:
+        until(what, tried, seconds)
+    except AssertionError as error:
+        raise reasons[-1] if reasons else error

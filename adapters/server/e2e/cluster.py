@@ -16,8 +16,8 @@ from redis.retry import Retry
 from claims import until
 
 HOST = "127.0.0.1"
-# How long anything may take that should take moments.
-PATIENCE = 20
+# How long anything may take that should take moments, on a machine that is busy with something else.
+PATIENCE = 60
 # How many groups a cluster has unless it is said.
 GROUPS = 4
 
@@ -110,10 +110,10 @@ class Cluster:
         command = [self.binary, "status", "--connect", f"{HOST}:{node.port}", *arguments]
         return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
 
-    def locked(self, name, *command, wait="10s", nodes=None):
+    def locked(self, name, *command, wait="60s", nodes=None):
         """Starts `quorate lock`, with a command to run while the lock is held."""
         connect = ",".join(f"{HOST}:{node.port}" for node in nodes or self.nodes)
-        arguments = [self.binary, "lock", name, "--connect", connect, "--ttl", "5s", "--wait", wait, "--", *command]
+        arguments = [self.binary, "lock", name, "--connect", connect, "--ttl", "10s", "--wait", wait, "--", *command]
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         process = subprocess.Popen(arguments, **pipes)
         self.commands.append(process)

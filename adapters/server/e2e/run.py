@@ -22,18 +22,22 @@ import redis
 from redis.exceptions import LockNotOwnedError, NoScriptError, ResponseError, WatchError
 from redis.lock import Lock
 
-from claims import Claims, equal, until
+from claims import Claims, equal, eventually, until
 from cluster import GROUPS, HOST, PATIENCE, Cluster, Writer, led_by
 
 # The whole run ends by then.
-LIMIT_SECONDS = 300
-# After the leader was killed, somebody serves writes by then.
-OUTAGE_SECONDS = 2
+LIMIT_SECONDS = 900
+# After the leader was killed, somebody serves writes by then: moments, but where the machine is busy with something else.
+OUTAGE_SECONDS = 20
+# What is due is noticed by then, where the machine is busy with something else.
+LATE_SECONDS = 20
+# Longer than anything takes that is done while a lock is held.
+LONG = 600
 # More entries than a node keeps of the log of a group (65,536).
 OUTRUN = 70_000
 
 # How long money is transferred.
-BANK_SECONDS = 20
+BANK_SECONDS = 30
 BANK = pathlib.Path(__file__).parent.parent / "examples" / "bank.py"
 # The digest of the script by which node-redlock takes several locks.
 CREATE_ALL = "96da70f7716f27d278a5218544df37fd8b0a5e4c"
@@ -64,47 +68,48 @@ def locks(claims, one, two):
     """`one` and `two` are clients of two nodes."""
     claim = claims.claim
     with claim("a lock is acquired, is owned, is seen on another node, and is released"):
-        lock = one.lock("basic", timeout=30)
+        lock = one.lock("basic", timeout=LONG)
         assert lock.acquire(blocking=False)
         assert lock.owned() and two.lock("basic").locked()
         lock.release()
         assert not two.lock("basic").locked()
     with claim("a lock is extended by what is asked"):
-        with one.lock("extended", timeout=20) as lock:
-            lock.extend(30)
+        with one.lock("extended", timeout=200) as lock:
+            lock.extend(300)
             left = two.pttl("extended")
-            assert 45_000 < left <= 50_000, left
-            lock.extend(25, replace_ttl=True)
+            assert 400_000 < left <= 500_000, left
+            lock.extend(250, replace_ttl=True)
             left = two.pttl("extended")
-            assert 20_000 < left <= 25_000, left
+            assert 150_000 < left <= 250_000, left
     with claim("a lock is reacquired for its whole time"):
-        with one.lock("again", timeout=20) as lock:
-            two.pexpire("again", 5_000)
+        with one.lock("again", timeout=200) as lock:
+            two.pexpire("again", 100_000)
             lock.reacquire()
-            assert 15_000 < two.pttl("again") <= 20_000, two.pttl("again")
+            left = two.pttl("again")
+            assert 100_000 < left <= 200_000, left
     with claim("of two clients that want a lock at once one gets it"):
-        wants = [client.lock("contended", timeout=30) for client in (one, two)]
+        wants = [client.lock("contended", timeout=LONG) for client in (one, two)]
         got = [want.acquire(blocking=False) for want in wants]
         equal(sorted(got), [False, True])
         wants[got.index(True)].release()
     with claim("who waits gives up after its blocking_timeout") as note:
-        with one.lock("kept", timeout=30):
+        with one.lock("kept", timeout=LONG):
             start = time.monotonic()
-            assert not two.lock("kept", timeout=30).acquire(blocking_timeout=0.5)
+            assert not two.lock("kept", timeout=LONG).acquire(blocking_timeout=0.5)
             waited = time.monotonic() - start
-            assert 0.3 < waited < 3, waited
+            assert 0.3 < waited < LATE_SECONDS, waited
             note(f"waited {waited:.2f} s")
     with claim("who waits gets the lock when it is released"):
-        lock = one.lock("handed-over", timeout=30, thread_local=False)
+        lock = one.lock("handed-over", timeout=LONG, thread_local=False)
         lock.acquire()
         threading.Timer(0.3, lock.release).start()
-        assert two.lock("handed-over", timeout=30).acquire(blocking_timeout=PATIENCE)
+        assert two.lock("handed-over", timeout=LONG).acquire(blocking_timeout=PATIENCE)
     with claim("a release by an owner whose time was over is refused, and frees nothing"):
         late = one.lock("overslept", timeout=0.2)
         late.acquire()
         token = late.local.token
         time.sleep(0.3)
-        holder = two.lock("overslept", timeout=30)
+        holder = two.lock("overslept", timeout=LONG)
         assert holder.acquire(blocking_timeout=PATIENCE)
         for act in (late.release, late.reacquire, lambda: late.extend(10)):
             late.local.token = token  # a release forgets it
@@ -136,7 +141,7 @@ def tokens(claims, nodes):
         def worker(node):
             with node.client() as client:
                 for _ in range(10):
-                    with client.lock("counted", timeout=30, sleep=0.005, blocking_timeout=PATIENCE):
+                    with client.lock("counted", timeout=LONG, sleep=0.005, blocking_timeout=PATIENCE):
                         inside.append(node)
                         assert len(inside) == 1, "two are inside"
                         granted.append(fence(client, "counted"))
@@ -152,7 +157,7 @@ def tokens(claims, nodes):
         note(f"{len(granted)} grants, {granted[0]} to {granted[-1]}")
     with claims.claim("a token stays while the lock is extended, and there is none without a lock"):
         with nodes[0].client() as client:
-            with client.lock("fenced", timeout=10) as lock:
+            with client.lock("fenced", timeout=LONG) as lock:
                 before = fence(client, "fenced")
                 lock.extend(10)
                 equal(fence(client, "fenced"), before)
@@ -168,11 +173,11 @@ def expiry(claims, one, two):
             before = time.monotonic()
             assert one.set(key, "first", nx=True, px=milliseconds)
             after = time.monotonic()
-            until("the lock is free", lambda: two.set(key, "second", nx=True, px=60_000), PATIENCE)
+            until("the lock is free", lambda: two.set(key, "second", nx=True, px=1000 * LONG), PATIENCE)
             free = time.monotonic()
             # It was taken between `before` and `after`.
             assert (free - before) * 1000 >= milliseconds, f"free after {free - before:.3f} s"
-            assert (free - after) * 1000 <= milliseconds + 1000, f"free only after {free - after:.3f} s"
+            assert free - after <= milliseconds / 1000 + LATE_SECONDS, f"free only after {free - after:.3f} s"
             note(f"free after {(free - before) * 1000:.0f} ms")
 
 
@@ -293,34 +298,45 @@ def status(claims, cluster):
         led = lambda: [cluster.leader(group).number for group in range(GROUPS)]
         until("they are", lambda: led() == [1 + group % 3 for group in range(GROUPS)], PATIENCE)
         note(f"after {time.monotonic() - start:.2f} s")
-    leader = cluster.leader()
     with claims.claim("quorate status -o json tells who leads each group, and of each node what it is there and how far"):
-        for asked in cluster.nodes:
-            view = cluster.view(asked)
-            equal(sorted(view), ["groups", "nodes"])
-            equal([group["group"] for group in view["groups"]], list(range(GROUPS)))
-            equal(led_by(view, 0), leader.number)
-            equal([node["id"] for node in view["nodes"]], [1, 2, 3])
-            for node, shown in zip(cluster.nodes, view["nodes"]):
-                equal(sorted(shown), ["address", "groups", "id", "reachable"])
-                equal((shown["address"], shown["reachable"]), (f"{HOST}:{node.port}", True))
-                equal([group["group"] for group in shown["groups"]], list(range(GROUPS)))
-                for group in shown["groups"]:
-                    equal(sorted(group), ["applied", "commit", "group", "leader", "role", "term"])
-                    led = led_by(view, group["group"])
-                    equal(group["role"], "leader" if node.number == led else "follower")
-                    assert all(isinstance(group[name], int) for name in ("term", "commit", "applied")), group
-                    assert group["applied"] <= group["commit"], group
+
+        def tells():
+            leader = cluster.leader()
+            for asked in cluster.nodes:
+                view = cluster.view(asked)
+                assert view, "it shows nothing"
+                equal(sorted(view), ["groups", "nodes"])
+                equal([group["group"] for group in view["groups"]], list(range(GROUPS)))
+                equal(led_by(view, 0), leader.number)
+                equal([node["id"] for node in view["nodes"]], [1, 2, 3])
+                for node, shown in zip(cluster.nodes, view["nodes"]):
+                    equal(sorted(shown), ["address", "groups", "id", "reachable"])
+                    equal((shown["address"], shown["reachable"]), (f"{HOST}:{node.port}", True))
+                    equal([group["group"] for group in shown["groups"]], list(range(GROUPS)))
+                    for group in shown["groups"]:
+                        equal(sorted(group), ["applied", "commit", "group", "leader", "role", "term"])
+                        led = led_by(view, group["group"])
+                        equal(group["role"], "leader" if node.number == led else "follower")
+                        assert all(isinstance(group[name], int) for name in ("term", "commit", "applied")), group
+                        assert group["applied"] <= group["commit"], group
+
+        # Who leads may change between two looks.
+        eventually("it does", tells, PATIENCE)
     with claims.claim("quorate status without -o is a table"):
-        lines = cluster.status(leader).stdout.splitlines()
-        equal(len(lines), 1 + 3 * GROUPS)
+        lines = []
+
+        def shows():
+            lines[:] = cluster.status(cluster.nodes[0]).stdout.splitlines()
+            equal(len(lines), 1 + 3 * GROUPS)
+
+        eventually("it does", shows, PATIENCE)
         equal(lines[0].split(), ["group", "node", "role", "term", "leader", "commit", "applied", "address"])
 
 
 def table(claims, one, two):
     """The lock table: sessions, and those who wait in line."""
     with claims.claim("a session's lock is refused to another, its token released once, and the next token is higher"):
-        ann, bob = open_session(one, 30), open_session(two, 30)
+        ann, bob = open_session(one, LONG), open_session(two, LONG)
         token = acquire(one, ann, "table", 0)
         equal(acquire(two, ann, "table", 0), token)
         equal(acquire(two, bob, "table", 0), None)
@@ -330,12 +346,19 @@ def table(claims, one, two):
         one.execute_command("LOCK.CLOSE", ann)
         one.execute_command("LOCK.CLOSE", bob)
     with claims.claim("the lock of a session that ended goes to who waits, in time and not earlier") as note:
-        start = time.monotonic()
-        ann, bob = open_session(one, 1), open_session(two, 30)
-        acquire(one, ann, "inherited", 0)
+        bob = open_session(two, LONG)
+
+        def held_by_ann():
+            start = time.monotonic()
+            ann = open_session(one, 1)
+            with contextlib.suppress(ResponseError):  # its lease was over before it had the lock
+                acquire(one, ann, "inherited", 0)
+                return start
+
+        start = until("it is held", held_by_ann, PATIENCE)
         assert acquire(two, bob, "inherited", PATIENCE * 1000)
         waited = time.monotonic() - start
-        assert 1 <= waited < 3, f"{waited:.2f} s"
+        assert 1 <= waited < 1 + LATE_SECONDS, f"{waited:.2f} s"
         note(f"after {waited:.2f} s")
 
 
@@ -350,7 +373,7 @@ def lock_command(claims, cluster):
         equal((status, said[0]), (7, "command"))
         assert int(run("command", "sh", "-c", "echo $QUORATE_TOKEN")[1][0]) > int(said[1])
     with claims.claim("quorate lock ends with 3 if the lock is not acquired in time"):
-        holder = cluster.locked("command", "sh", "-c", "echo held; sleep 60")
+        holder = cluster.locked("command", "sh", "-c", "echo held; sleep 600")
         equal(holder.stdout.readline(), "held\n")
         equal(run("command", "true", wait="300ms")[0], 3)
         holder.terminate()
@@ -376,15 +399,15 @@ def kill_the_leader(claims, cluster, writers):
     """Kills the leader while a lock is held and writes go on; tells the node that was killed, and a command that runs on."""
     leader = cluster.leader()
     one, two = (node.client() for node in cluster.others(leader))
-    held = leader.client().lock("held", timeout=60)
+    held = leader.client().lock("held", timeout=LONG)
     assert held.acquire(blocking=False)
     token, grant = held.local.token, fence(one, "held")
-    ann, bob = open_session(one, 60), open_session(two, 60)
+    ann, bob = open_session(one, LONG), open_session(two, LONG)
     first, line = acquire(one, ann, "line", 0), []
     waiter = threading.Thread(target=lambda: line.append(acquire(two, bob, "line", PATIENCE * 1000)), daemon=True)
     waiter.start()
-    # Longer than its lease of 5 s, which it has to renew.
-    command = cluster.locked("command", "sh", "-c", "echo held; sleep 7; echo done")
+    # Longer than its lease of 10 s, which it has to renew.
+    command = cluster.locked("command", "sh", "-c", "echo held; sleep 14; echo done")
     equal(command.stdout.readline(), "held\n")
     killed = time.monotonic()
     leader.send(signal.SIGKILL)
@@ -396,17 +419,17 @@ def kill_the_leader(claims, cluster, writers):
     with claims.claim("a lock that was held through it is held, with the same token, on the nodes that are left"):
         equal([fence(one, "held"), fence(two, "held")], [grant, grant])
         equal([one.get("held"), two.get("held")], [token, token])
-        assert 0 < two.pttl("held") <= 60_000
+        assert 0 < two.pttl("held") <= 1000 * LONG
     with claims.claim("nobody else can take it"):
         assert not one.lock("held", timeout=1).acquire(blocking=False)
         assert not two.lock("held", timeout=1).acquire(blocking_timeout=0.3)
     with claims.claim("its owner extends and releases it through another node; the next token is higher"):
-        mine = one.lock("held", timeout=60)
+        mine = one.lock("held", timeout=LONG)
         mine.local.token = token
-        mine.extend(60)
+        mine.extend(LONG)
         equal(fence(two, "held"), grant)
         mine.release()
-        with two.lock("held", timeout=60):
+        with two.lock("held", timeout=LONG):
             assert fence(one, "held") > grant
     with claims.claim("who waited in line through it is granted the lock when its holder releases it"):
         assert not line, "it was granted early"
@@ -415,10 +438,15 @@ def kill_the_leader(claims, cluster, writers):
         waiter.join(PATIENCE)
         assert line and line[0] > first, line
     with claims.claim("quorate status shows who cannot be reached, and another leader"):
-        view = cluster.view(cluster.others(leader)[0])
-        shown = next(node for node in view["nodes"] if node["id"] == leader.number)
-        equal((shown["reachable"], shown["groups"]), (False, []))
-        assert all(group["leader"] not in (None, leader.number) for group in view["groups"]), view
+
+        def shows():
+            view = cluster.view(cluster.others(leader)[0])
+            assert view, "it shows nothing"
+            shown = next(node for node in view["nodes"] if node["id"] == leader.number)
+            equal((shown["reachable"], shown["groups"]), (False, []))
+            assert all(group["leader"] not in (None, leader.number) for group in view["groups"]), view
+
+        eventually("it does", shows, PATIENCE)
     return leader, command
 
 
@@ -479,7 +507,7 @@ def nothing_is_lost(claims, cluster, writers, when):
 
 def kill_all(claims, cluster, writers):
     keeper = cluster.nodes[0].client()
-    held = keeper.lock("kept-by-disks", timeout=120)
+    held = keeper.lock("kept-by-disks", timeout=LONG)
     assert held.acquire(blocking=False)
     grant = fence(keeper, "kept-by-disks")
     for node in cluster.nodes:
