@@ -7,7 +7,7 @@ use crate::options::{Event, Run};
 use std::time::Duration;
 
 /// Boards that cannot do it within this time do not do it at all.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long reports take at most.
 const SETTLE: Duration = Duration::from_millis(500);

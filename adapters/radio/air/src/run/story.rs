@@ -3,15 +3,17 @@
 use super::babble::babble;
 use super::board::Kind;
 use super::claims::Claims;
-use super::script::{PATIENCE, conclude};
+use super::script::conclude;
 use super::watch::{Seen, Shown, Watch};
 use super::world::World;
 use crate::options::Run;
 use std::fs;
 use std::time::Duration;
 
+/// Boards that cannot do it within this time do not do it at all, also while the machine is busy with something else.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Without a lock that moves from client to client nothing else is worth trying.
-const HANDOVER: Duration = Duration::from_secs(20);
+const HANDOVER: Duration = Duration::from_secs(60);
 
 /// How a board ends whose flash is damaged, and one with the flash of another.
 const DAMAGED: i32 = 4;
