@@ -43,8 +43,8 @@ pub(crate) trait DataFile: Send + Sync {
 pub(crate) struct Files {
     path: PathBuf,
     used: Arc<Usage>,
-    /// The lock goes when the file is closed: with the last user of this directory.
-    _lock: File,
+    /// Let go of with the last user of this directory.
+    lock: File,
 }
 
 /// Bytes in all files of the directory, against the limit.
@@ -71,7 +71,15 @@ impl Files {
         for entry in fs::read_dir(path).map_err(io)? {
             bytes += entry.and_then(|entry| entry.metadata()).map_err(io)?.len();
         }
-        Ok(Self { path: path.into(), used: Arc::new(Usage { bytes: bytes.into(), limit }), _lock: lock })
+        Ok(Self { path: path.into(), used: Arc::new(Usage { bytes: bytes.into(), limit }), lock })
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        // Not by closing the file: a process that is just being started by this one has it open as well for a moment.
+        // An error is of no account, as it is closed now.
+        let _ = self.lock.unlock();
     }
 }
 
@@ -179,5 +187,22 @@ impl DataFile for OneFile {
 
     fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_is_no_longer_used_is_free_though_its_lock_is_open_elsewhere() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let first = Files::open(directory.path(), u64::MAX).expect("it is free");
+        // What a process gets that is started from here, until it runs something else.
+        let inherited = first.lock.try_clone().expect("a descriptor");
+        assert!(matches!(Files::open(directory.path(), u64::MAX), Err(Error::Locked { .. })));
+        drop(first);
+        assert!(Files::open(directory.path(), u64::MAX).is_ok());
+        drop(inherited);
     }
 }
