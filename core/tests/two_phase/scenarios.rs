@@ -3,8 +3,8 @@
 use super::cluster::{Cluster, Kind, Letter, Machine_, Manner, node};
 use quorate::two_phase::coordinator::{self, Cause, Outcome};
 use quorate::two_phase::participant::{self, Request};
-use quorate::two_phase::{Message, Promise, Vote};
-use quorate::{Age, Hosted, TxId};
+use quorate::two_phase::{Message, Promise, Side, Vote};
+use quorate::{Age, Hosted, Machine, TxId};
 
 /// A transaction of three, and what was said of it, to be said again.
 fn over(cluster: &mut Cluster, parts: &[u64]) -> (TxId, Vec<Letter>) {
@@ -548,6 +548,30 @@ fn what_is_held_for_a_coordinator_that_never_comes_back_can_be_let_go() {
     cluster.say(2, Request::Force { tx, commit: false }).expect("it is in doubt");
     cluster.pass(200);
     assert_eq!((cluster.at(2).done[&tx], cluster.places(2)), ((1, false), (0, 0)));
+}
+
+#[test]
+fn who_read_and_was_made_to_let_go_says_no_when_it_is_asked_again_and_nobody_does_it() {
+    for lets_go_first in [true, false] {
+        let mut cluster = Cluster::new(3);
+        cluster.at(2).manner = Manner::Reads;
+        cluster.at(3).manner = Manner::Waits;
+        let tx = cluster.begin(1, &[2, 3]);
+        let prepare = all_of(&cluster.wire, Kind::Prepare, 2);
+        cluster.settle();
+        // Its vote has arrived. It is answered before the application is told to let go.
+        let (now, request) = (cluster.now, Side::Participant(Request::Force { tx, commit: false }));
+        cluster.machine(2).request(now, request).expect("it is in doubt");
+        if lets_go_first {
+            cluster.drain(2);
+        }
+        cluster.deliver(&prepare[0]);
+        cluster.settle();
+        assert_eq!(cluster.at(1).outcomes[&tx], Outcome::Aborted(Cause::Refused(node(2))));
+        assert_eq!((cluster.at(2).done[&tx], cluster.at(3).done[&tx]), ((1, false), (1, false)));
+        cluster.pass(200);
+        assert_nothing_is_held(&mut cluster);
+    }
 }
 
 // Restarts of the log.

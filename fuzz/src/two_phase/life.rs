@@ -46,7 +46,18 @@ struct Entry {
 enum Standing {
     Asked,
     Promised,
+    /// It can, and only read: it holds that until it is told to let go.
+    Reading,
+    /// It only read, and an operator has it let go: it is told so next.
+    Released,
     Doing,
+}
+
+impl Standing {
+    /// Whether it has answered, and waits to be told.
+    const fn waits(self) -> bool {
+        matches!(self, Self::Promised | Self::Reading | Self::Released)
+    }
 }
 
 /// A node and all that happened to it.
@@ -273,8 +284,7 @@ impl<S: Space> Life<S> {
     /// The application answers what it was asked, or says that it has done what it had to do.
     fn answer(&mut self, tape: &mut Tape<'_>) {
         let (which, how) = (tape.below(4), tape.below(8));
-        let open: Vec<_> =
-            self.standing.iter().filter(|(_, standing)| **standing != Standing::Promised).collect();
+        let open: Vec<_> = self.standing.iter().filter(|(_, standing)| !standing.waits()).collect();
         let Some((&tx, standing)) = open.get(which.min(open.len().saturating_sub(1))).copied() else {
             return;
         };
@@ -302,7 +312,7 @@ impl<S: Space> Life<S> {
             2 => Request::Refuse(tx),
             3 => Request::Wound(tx),
             // Only what it has done, or not begun to do, is an application asked to have done.
-            4 if self.standing.get(&tx) != Some(&Standing::Promised) => Request::Finish(tx),
+            4 if !self.standing.get(&tx).is_some_and(|standing| standing.waits()) => Request::Finish(tx),
             _ => Request::Force { tx, commit: which & 8 != 0 },
         });
     }
@@ -314,7 +324,7 @@ impl<S: Space> Life<S> {
             Request::Promise(tx) => _ = self.standing.insert(tx, Standing::Promised),
             Request::Read(tx) => {
                 self.readers.insert((ME, tx));
-                self.standing.insert(tx, Standing::Promised);
+                self.standing.insert(tx, Standing::Reading);
             }
             Request::Refuse(tx) => _ = self.standing.remove(&tx),
             Request::Finish(tx) => {
@@ -324,6 +334,9 @@ impl<S: Space> Life<S> {
                 }
             }
             Request::Wound(_) => {}
+            Request::Force { tx, .. } if self.standing.get(&tx) == Some(&Standing::Reading) => {
+                self.standing.insert(tx, Standing::Released);
+            }
             Request::Force { tx, .. } => _ = self.forced.insert(tx),
         }
     }
@@ -469,8 +482,15 @@ impl<S: Space> Life<S> {
                 assert!(self.is_sure(1, is_it), "what {tx} read is held before it is durable");
             }
             Message::Vote { vote: Vote::No, .. } => {
-                let is_held = matches!(self.standing.get(&tx), Some(Standing::Promised | Standing::Doing));
-                assert!(!is_held || self.told.contains(&(tx, false)), "a no in {tx} that was promised");
+                let is_told = |commit| self.told.contains(&(tx, commit));
+                // It is answered before it is told: what is over was perhaps heard just now.
+                let is_over = match self.standing.get(&tx) {
+                    None | Some(Standing::Asked | Standing::Released) => true,
+                    Some(Standing::Promised | Standing::Doing) => is_told(false),
+                    // Told to let go, however it ended.
+                    Some(Standing::Reading) => is_told(false) || is_told(true),
+                };
+                assert!(is_over, "a no in {tx} that was promised");
             }
             Message::Decision { commit: true, of, .. } if tx.coordinator == ME => {
                 let is_it = of == Promise::default() || self.is_sure(0, |fact| *fact == Fact::Committed(tx));
@@ -541,7 +561,12 @@ impl<S: Space> Life<S> {
         match told {
             Told::Retake(tx) => {
                 assert!(!self.is_ready, "what was promised is told before anything else");
-                self.standing.insert(tx, Standing::Promised);
+                let last = self.facts().filter_map(|fact| match *fact {
+                    Fact::Promised(of, promise) if of == tx => Some(promise),
+                    _ => None,
+                });
+                let is_read = last.last() == Some(Promise::default());
+                self.standing.insert(tx, if is_read { Standing::Reading } else { Standing::Promised });
             }
             Told::Ready => self.is_ready = true,
             Told::Prepare(tx) => {
