@@ -504,10 +504,8 @@ impl<S: Space> Life<S> {
                 );
             }
             Message::Done { commit: true, .. } if !self.forced.contains(&tx) => {
-                let is_earlier = self.earlier.contains(&tx);
-                let is_doing = self.standing.get(&tx) == Some(&Standing::Doing);
-                assert!(is_earlier || !is_doing, "{tx} is not done yet");
-                let is_old = is_earlier || !self.finished.contains_key(&tx);
+                assert!(self.standing.get(&tx) != Some(&Standing::Doing), "{tx} is not done yet");
+                let is_old = self.earlier.contains(&tx) || !self.finished.contains_key(&tx);
                 assert!(is_old || self.is_finished(tx), "{tx} is done before it is durable");
             }
             Message::Decision { .. } | Message::Done { .. } | Message::Ask { .. } | Message::Wound { .. } => {
