@@ -66,6 +66,10 @@ pub struct Life<S: Space> {
     heard: Vec<(TxId, u64)>,
     only: BTreeSet<TxId>,
     told: BTreeSet<(TxId, bool)>,
+    /// Who takes part in others' transactions, by what it was told.
+    parties: BTreeSet<(TxId, NodeId)>,
+    /// What those whose word counts decided since each was asked for last, and of which promise.
+    decided: Vec<(TxId, bool, Promise)>,
     /// Who only reads in what.
     readers: BTreeSet<(NodeId, TxId)>,
     /// What it said since that was last looked at.
@@ -125,6 +129,8 @@ impl<S: Space> Life<S> {
             heard: Vec::new(),
             only: BTreeSet::new(),
             told: BTreeSet::new(),
+            parties: BTreeSet::new(),
+            decided: Vec::new(),
             readers: BTreeSet::new(),
             said: Vec::new(),
         }
@@ -206,7 +212,8 @@ impl<S: Space> Life<S> {
         assert_canonical::<S>(&message, bytes);
         let (tx, from) = (message.tx(), NodeId::new(from));
         match message {
-            Message::Prepare { only, .. } => {
+            Message::Prepare { only, parties, .. } => {
+                parties.for_each(|node| _ = self.parties.insert((tx, node)));
                 if only {
                     self.only.insert(tx);
                 }
@@ -216,6 +223,10 @@ impl<S: Space> Life<S> {
             }
             Message::Decision { commit, of, .. } => {
                 self.told.insert((tx, commit));
+                let is_own = self.parts.get(&tx).is_some_and(|parts| parts.contains(&from));
+                if is_own || from == tx.coordinator || self.parties.contains(&(tx, from)) {
+                    self.decided.push((tx, commit, of));
+                }
                 let stands = self.facts().any(|fact| *fact == Fact::Promised(tx, of))
                     && self.standing.get(&tx) != Some(&Standing::Asked);
                 if commit && !stands && !self.finished.contains_key(&tx) {
@@ -258,6 +269,7 @@ impl<S: Space> Life<S> {
         self.finished.retain(|_, at| *at < self.entries.len());
         self.standing.clear();
         self.earlier.clear();
+        self.decided.clear();
         self.begun.clear();
         self.ended.clear();
         self.is_ready = false;

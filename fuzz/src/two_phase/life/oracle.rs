@@ -70,13 +70,12 @@ impl<S: Space> Life<S> {
                 assert!(self.is_sure(1, is_it), "what {tx} read is held before it is durable");
             }
             Message::Vote { vote: Vote::No, .. } => {
-                let is_told = |commit| self.told.contains(&(tx, commit));
                 // It is answered before it is told: what is over was perhaps heard just now.
                 let is_over = match self.standing.get(&tx) {
                     None | Some(Standing::Asked | Standing::Released) => true,
-                    Some(Standing::Promised | Standing::Doing) => is_told(false),
-                    // Told to let go, however it ended.
-                    Some(Standing::Reading) => is_told(false) || is_told(true),
+                    Some(Standing::Promised) => self.is_decided(tx, false),
+                    Some(Standing::Reading) => self.is_ended(tx),
+                    Some(Standing::Doing) => false,
                 };
                 assert!(is_over, "a no in {tx} that was promised");
             }
@@ -133,6 +132,26 @@ impl<S: Space> Life<S> {
         self.finished.get(&tx).is_some_and(|at| self.sure[1] > *at)
     }
 
+    /// What was promised last, if anything.
+    fn promise(&self, tx: TxId) -> Option<Promise> {
+        let promises = self.facts().filter_map(|fact| match *fact {
+            Fact::Promised(of, promise) if of == tx => Some(promise),
+            _ => None,
+        });
+        promises.last()
+    }
+
+    /// Whether it was told that what was promised last is decided so. All promises are given up by the default one.
+    fn is_decided(&self, tx: TxId, commit: bool) -> bool {
+        let is_it = |of| self.promise(tx) == Some(of) || !commit && of == Promise::default();
+        self.decided.iter().any(|&(id, so, of)| (id, so) == (tx, commit) && is_it(of))
+    }
+
+    /// Whether it was told that it is over, however it ended: then who only read lets go.
+    fn is_ended(&self, tx: TxId) -> bool {
+        self.decided.iter().any(|(id, ..)| *id == tx)
+    }
+
     pub(super) fn facts(&self) -> impl Iterator<Item = &Fact> {
         self.entries.iter().flat_map(|entry| &entry.facts)
     }
@@ -147,16 +166,13 @@ impl<S: Space> Life<S> {
         match told {
             Told::Retake(tx) => {
                 assert!(!self.is_ready, "what was promised is told before anything else");
-                let last = self.facts().filter_map(|fact| match *fact {
-                    Fact::Promised(of, promise) if of == tx => Some(promise),
-                    _ => None,
-                });
-                let is_read = last.last() == Some(Promise::default());
+                let is_read = self.promise(tx) == Some(Promise::default());
                 self.standing.insert(tx, if is_read { Standing::Reading } else { Standing::Promised });
             }
             Told::Ready => self.is_ready = true,
             Told::Prepare(tx) => {
                 assert!(self.is_ready, "what was promised is told before anything else");
+                self.decided.retain(|(of, ..)| *of != tx);
                 let before = self.standing.insert(tx, Standing::Asked);
                 assert!(before.is_none(), "{tx} is asked for once");
             }
@@ -176,16 +192,26 @@ impl<S: Space> Life<S> {
     fn assert_decided(&self, tx: TxId, commit: bool, before: Option<Standing>) {
         let was_forced = self.forced.contains(&tx);
         let is_forced = was_forced && self.is_sure(1, |fact| *fact == Fact::Forced(tx));
+        let is_own = tx.coordinator == ME;
         if !commit {
-            assert!(before.is_some() || is_forced, "{tx} is let go of, and nobody held it");
+            let is_over = match before {
+                _ if is_own || is_forced => true,
+                // A peer that has promised may have asked.
+                Some(Standing::Asked | Standing::Released) => true,
+                Some(Standing::Promised) => self.is_decided(tx, false),
+                Some(Standing::Reading) => self.is_ended(tx) || self.only.contains(&tx),
+                Some(Standing::Doing) | None => false,
+            };
+            assert!(is_over, "{tx} is let go of, and nobody held it or nobody gave it up");
             return;
         }
         assert!(before == Some(Standing::Promised) || is_forced, "{tx} was not promised");
-        let is_alone = self.only.contains(&tx) || tx.coordinator == ME;
+        let is_alone =
+            self.only.contains(&tx) || is_own && self.parts.get(&tx).is_some_and(|parts| parts.len() == 1);
         let is_promised = self.is_sure(1, |fact| matches!(fact, Fact::Promised(of, _) if *of == tx));
         assert!(is_promised || is_alone, "{tx} is done before its promise is durable");
-        let is_own = tx.coordinator == ME && self.is_sure(0, |fact| *fact == Fact::Committed(tx));
-        let is_decided = self.told.contains(&(tx, true)) || is_own || is_forced || is_alone;
+        let is_recorded = is_own && self.is_sure(0, |fact| *fact == Fact::Committed(tx));
+        let is_decided = self.is_decided(tx, true) || is_recorded || is_forced || is_alone;
         assert!(is_decided, "nobody decided {tx}");
     }
 }
