@@ -384,7 +384,7 @@ impl<W: Command, S: Space> Coordinator<W, S> {
         entry.said = self.now;
         // Who was the only one and has answered knows.
         entry.due = if is_known { Slots::NONE } else { entry.parts.all() };
-        if commit && (is_recorded || open.is_empty()) {
+        if commit {
             self.tell(at, Outcome::Committed);
         }
         self.ready.join(at);

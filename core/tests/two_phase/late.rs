@@ -1,9 +1,9 @@
 //! A coordinator by itself, and votes on what it does not know any more.
 
 use quorate::space::Fixed;
-use quorate::two_phase::coordinator::{Coordinator, Request, Ticket};
+use quorate::two_phase::coordinator::{Coordinator, Reason, Request, Ticket};
 use quorate::two_phase::{Config, Message, Promise, Transaction, Vote};
-use quorate::{Age, Input, Instant, Machine, NodeId, Output, TxId};
+use quorate::{Age, Command, Input, Instant, Machine, NodeId, Output, TxId};
 
 const NODES: [NodeId; 2] = [NodeId::new(1), NodeId::new(2)];
 const NOW: Instant = Instant::from_micros(0);
@@ -49,6 +49,19 @@ fn who_votes_on_what_is_over_hears_that_nobody_does_it_and_a_stranger_hears_noth
     });
     assert_eq!(told, [(NODES[1], false)]);
     assert_eq!((coordinator.counters().strangers, coordinator.counters().nonsense), (1, 0));
+}
+
+#[test]
+fn work_may_weigh_as_much_as_was_settled_and_no_more() {
+    let begin = |work_bytes| {
+        let settings = Config { work_bytes, ..Config::new(NODES[0], &NODES) };
+        let mut coordinator = Alone::new(settings, 7, NOW).expect("sound settings");
+        let parts = Transaction::of(NODES.map(|node| (node, 5))).expect("two nodes");
+        coordinator.request(NOW, Request::Begin(parts)).map_err(|refusal| refusal.reason)
+    };
+    let weight = 5_u32.weight();
+    assert!(begin(weight).is_ok());
+    assert_eq!(begin(weight - 1), Err(Reason::TooLarge { limit: weight - 1 }));
 }
 
 #[test]
