@@ -267,13 +267,13 @@ impl<K: Debug + Ord, S: Space, const KEYS: usize, const TXS: usize> Locks<K, S, 
         self.news && self.claims.iter().any(|claim| claim.wounded || claim.state == State::Granted)
     }
 
-    /// Whether a transaction holds the key, at least like this.
-    pub fn holds<Q: Ord + ?Sized>(&self, tx: TxId, key: &Q, mode: Mode) -> bool
+    /// Whether a transaction has asked for the key, at least like this, and not given it back.
+    pub fn is_asked<Q: Ord + ?Sized>(&self, tx: TxId, key: &Q, mode: Mode) -> bool
     where
         K: Borrow<Q>,
     {
         let (_, line) = line::find(&self.rows, key);
-        line.iter().any(|row| row.rank.tx == tx && row.mode >= mode) && holds(&self.claims, tx)
+        line.iter().any(|row| row.rank.tx == tx && row.mode >= mode)
     }
 
     /// How a transaction stands, if it asked for anything and has not given it back.

@@ -12,7 +12,7 @@ use super::rows::{Item, Part, Row, Rows, Stage};
 use super::shard::{Decision, KeyLocks, Shard};
 use super::transactional::Transactional;
 use crate::codec::{self, Full, Malformed, Sink, VERSION};
-use crate::locks::Acquired;
+use crate::locks::{Acquired, Mode};
 use crate::{Timestamp, TxId};
 use alloc::collections::{BTreeMap, BTreeSet};
 
@@ -67,18 +67,16 @@ pub(super) fn take<A: Transactional>(mut bytes: &[u8]) -> Result<Shard<A>, Malfo
         return Err(Malformed::Content);
     }
     let application = A::restore(bytes)?;
-    let parts = rows.iter().filter_map(|(tx, row)| match row {
-        Row::Part(Part { stage: Stage::Promised(_), work, .. }) => Some((*tx, work)),
-        Row::Part(_) | Row::Line { .. } => None,
-    });
-    let (mut promised, mut is_prepared) = (0, true);
-    for (tx, work) in parts {
-        promised += 1;
-        is_prepared &= application.is_prepared(tx, work);
-        A::keys(work, &mut |key, mode| is_prepared &= locks.holds(tx, key, mode));
+    let (mut promised, mut is_sound) = (0, true);
+    for (tx, row) in rows.iter() {
+        if let Row::Part(Part { stage: Stage::Promised(_), work, .. }) = row {
+            promised += 1;
+            is_sound &= application.is_prepared(*tx, work);
+        }
+        keys(row, &mut |key, mode| is_sound &= locks.is_asked(*tx, key, mode));
     }
-    // What is promised is prepared, on keys that are its own, and nothing else is.
-    if !is_prepared || application.prepared() != promised {
+    // What is promised is prepared, and nothing else is; and all have asked for their keys.
+    if !is_sound || application.prepared() != promised {
         return Err(Malformed::Content);
     }
     let due = due(&rows, &decisions);
@@ -96,6 +94,17 @@ fn stands<A: Transactional>(row: &Row<A>, acquired: Option<Acquired>) -> bool {
             acquired.is_some()
         }
         Row::Part(Part { stage: Stage::Objecting(_) | Stage::Forced(_), .. }) => acquired.is_none(),
+    }
+}
+
+/// The keys that a row holds or waits for, as far as it says. Those of a look are with the locks alone.
+fn keys<A: Transactional>(row: &Row<A>, visit: &mut dyn FnMut(&[u8], Mode)) {
+    match row {
+        Row::Part(Part { stage: Stage::Promised(_) | Stage::Waiting, work, .. })
+        | Row::Line { item: Item::Work(work), .. } => A::keys(work, visit),
+        Row::Line { item: Item::Command(command), .. } => A::command_keys(command, visit),
+        Row::Part(Part { stage: Stage::Objecting(_) | Stage::Forced(_), .. })
+        | Row::Line { item: Item::Look, .. } => {}
     }
 }
 

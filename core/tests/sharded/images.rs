@@ -2,6 +2,7 @@
 
 use crate::bank::{Bank, Pay, Work};
 use crate::cluster::{group, pay};
+use quorate::codec::put;
 use quorate::sharded::{Command, Reply, Shard};
 use quorate::{Age, Application, Index, Moment, NodeId, Timestamp, TxId};
 
@@ -77,4 +78,30 @@ fn an_image_whose_parts_contradict_is_refused() {
     assert!(both(rows(&full), full.application()).is_ok());
     assert!(both(rows(&full), empty.application()).is_err(), "promised, and not prepared");
     assert!(both(rows(&empty), full.application()).is_err(), "prepared, and not promised");
+}
+
+#[test]
+fn an_image_in_which_something_has_not_asked_for_its_keys_is_refused() {
+    let mut shard = Shard::<Bank>::default();
+    let (until, home) = (Timestamp::from_micros(2_000_000), group(0));
+    let prepare = |number, amount| {
+        let (age, work) = (Age::new(number), pay(77, amount));
+        Command::Prepare { tx: tx(1, number), age, home, until, work }
+    };
+    assert!(matches!(shard.apply(at(1, 0), &prepare(1, 3)), Reply::Gains(_)));
+    assert!(matches!(shard.apply(at(2, 0), &prepare(2, 5)), Reply::Waits { .. }));
+    let command = Pay { account: 77, amount: 7 };
+    assert!(matches!(shard.apply(at(3, 0), &Command::Plain(command)), Reply::Waits { .. }));
+    assert!(matches!(shard.apply(at(4, 0), &Command::Once(pay(77, 9))), Reply::Waits { .. }));
+    let whole = image(&shard);
+    assert!(Shard::<Bank>::restore(&whole).is_ok());
+    // Each of the four says that it is about another account than it has asked for.
+    for amount in [3, 5, 7, 9] {
+        let mut about = Vec::new();
+        put(&Pay { account: 77, amount }, &mut about).expect("a vector is never full");
+        let found = whole.windows(about.len()).position(|bytes| bytes == about).expect("it is in the image");
+        let mut other = whole.clone();
+        other[found] += 1;
+        assert!(Shard::<Bank>::restore(&other).is_err(), "{amount}");
+    }
 }
