@@ -249,5 +249,7 @@ fn bytes_of_any_kind_anywhere_are_an_error_or_harmless() {
     // Over the head and the mark of an entry, with others behind it.
     let found = [&[0, 0, 0, 0, 11, 27, 23, 111][..], &[0; 33]].concat();
     assert!(!holds(251_759, vec![(53_314, found)]).is_failure());
+    // Over the mark of a page that another follows, which looks as if it had been cut short.
+    assert!(!holds(0, vec![(49_544, [&[0; 57][..], &[31, 11, 79, 23, 0, 0]].concat())]).is_failure());
     QuickCheck::new().tests(100).quickcheck(holds as fn(u64, Vec<(u16, Vec<u8>)>) -> TestResult);
 }

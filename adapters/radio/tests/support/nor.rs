@@ -88,6 +88,9 @@ impl<const WORD: usize, const PAGE: usize, const READ: usize> Nor<WORD, PAGE, RE
     /// Puts anything into the cells.
     pub fn overwrite(&mut self, at: usize, bytes: &[u8]) {
         self.cells[at..at + bytes.len()].copy_from_slice(bytes);
+        // Whoever reads them cannot tell them from words that were torn.
+        let words = &mut self.written[at / WORD..(at + bytes.len()).div_ceil(WORD)];
+        words.iter_mut().filter(|word| **word == Written::Yes).for_each(|word| *word = Written::Torn);
     }
 
     /// Counts an operation. Tells whether power goes in it.
